@@ -1,0 +1,175 @@
+"""Frame shards: the format in which frames travel between stages.
+
+A shard is a .tar in WebDataset layout with a small .json manifest beside it. Members of frame `000012`:
+
+    000012.rgb.png        uint8 [H, W, 3], sRGB
+    000012.class.png      uint8 [H, W]; 0 background, 255 ignore
+    000012.instance.png   uint8 [H, W]; 0 nobody
+    000012.amodal.png     uint16 [H, W]; bit i set where instance i + 1 would be seen if nothing hid it
+    000012.depth.png      uint16 [H, W] in DEPTH_UNIT_MM; 0 nothing there
+    000012.alpha.png      uint8 [H, W]; accumulated opacity, 255 opaque
+    000012.meta.json      pose, camera, seed and whatever else the stage says of the frame
+
+Only rgb and meta are always there. Members are sorted and carry no times or owners: equal content is equal bytes.
+The visible (modal) mask of instance i is `instance == i`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from splatscope.errors import InputError
+from splatscope.files import atomic_path, read_json, sha256, write_json
+from splatscope.images import decode_image, encode_png
+
+SCHEMA_VERSION = 1
+DEPTH_UNIT_MM = 0.01  # 16 bits reach 655 mm, beyond any endoscope's working distance
+MAX_INSTANCES = 16  # bits of the amodal map
+
+
+@dataclass
+class Frame:
+    """One annotated image; maps that a stage does not know are None."""
+
+    key: str  # six digits, unique in its shard
+    rgb: np.ndarray  # uint8 [H, W, 3]
+    meta: dict = field(default_factory=dict)
+    class_map: np.ndarray | None = None  # uint8 [H, W]
+    instance_map: np.ndarray | None = None  # uint8 [H, W]
+    amodal_bits: np.ndarray | None = None  # uint16 [H, W]
+    depth_mm: np.ndarray | None = None  # float32 [H, W]; 0 nothing there
+    alpha: np.ndarray | None = None  # uint8 [H, W]
+
+    def __post_init__(self):
+        height, width = self.rgb.shape[:2]
+        for name, dtype in _MAPS.values():
+            value = getattr(self, name)
+            if value is not None and (value.shape != (height, width) or value.dtype != dtype):
+                raise ValueError(
+                    f"frame {self.key}: expected {name} {np.dtype(dtype)} [{height}, {width}], "
+                    f"got {value.dtype} {list(value.shape)}"
+                )
+        if self.rgb.dtype != np.uint8 or self.rgb.shape != (height, width, 3):
+            raise ValueError(
+                f"frame {self.key}: expected rgb uint8 [H, W, 3], got {self.rgb.dtype} {list(self.rgb.shape)}"
+            )
+
+    def visible_mask(self, instance: int) -> np.ndarray:
+        """bool [H, W]: where this instance is seen."""
+        return self.instance_map == instance
+
+    def amodal_mask(self, instance: int) -> np.ndarray:
+        """bool [H, W]: where this instance would be seen if nothing hid it."""
+        return (self.amodal_bits >> (instance - 1)) & 1 == 1
+
+
+_MAPS = {
+    "class.png": ("class_map", np.uint8),
+    "instance.png": ("instance_map", np.uint8),
+    "amodal.png": ("amodal_bits", np.uint16),
+    "depth.png": ("depth_mm", np.float32),
+    "alpha.png": ("alpha", np.uint8),
+}
+
+
+def manifest_path(tar_path: str | Path) -> Path:
+    return Path(tar_path).with_suffix(".json")
+
+
+def write_shard(tar_path: str | Path, frames: Iterable[Frame], provenance: dict | None = None) -> None:
+    """Write frames (in any order; keys unique) and the manifest beside them.
+
+    `provenance` goes into the manifest as it is: config digest, code digest, licences of what went in.
+    """
+    members: dict[str, bytes] = {}
+    keys = []
+    for frame in frames:
+        if frame.key in keys:
+            raise ValueError(f"frame key {frame.key} twice in one shard")
+        keys.append(frame.key)
+        members |= {f"{frame.key}.{suffix}": content for suffix, content in _encode(frame)}
+    with atomic_path(tar_path) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for name in sorted(members):
+            info = tarfile.TarInfo(name)
+            info.size = len(members[name])
+            tar.addfile(info, io.BytesIO(members[name]))
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "sha256": sha256(tar_path),
+        "frames": sorted(keys),
+        "provenance": provenance or {},
+    }
+    write_json(manifest_path(tar_path), manifest)
+
+
+def read_shard(tar_path: str | Path) -> Iterator[Frame]:
+    """Frames of a shard in key order. Raises InputError for a broken tar or an unreadable member."""
+    remedy = "delete the file and run the same command again: the stage that makes it will"
+    try:
+        with tarfile.open(tar_path) as tar:
+            current: dict[str, bytes] = {}
+            key = ""
+            for info in tar:
+                member_key, _, suffix = info.name.partition(".")
+                if current and member_key != key:
+                    yield _decode(tar_path, key, current)
+                    current = {}
+                key = member_key
+                current[suffix] = tar.extractfile(info).read()
+            if current:
+                yield _decode(tar_path, key, current)
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise InputError(tar_path, found=str(error), expected="a frame shard (.tar)", remedy=remedy) from error
+
+
+def read_shards(tar_paths: Iterable[str | Path]) -> Iterator[Frame]:
+    """Frames of several shards, one after the other."""
+    for path in tar_paths:
+        yield from read_shard(path)
+
+
+def verify_shard(tar_path: str | Path) -> None:
+    """Raise InputError unless the tar has the SHA-256 that its manifest states."""
+    expected, found = read_json(manifest_path(tar_path))["sha256"], sha256(tar_path)
+    if found != expected:
+        raise InputError(
+            tar_path,
+            found=f"SHA-256 {found}",
+            expected=f"{expected} (its manifest)",
+            remedy="delete both files and run the same command again",
+        )
+
+
+def _encode(frame: Frame) -> Iterator[tuple[str, bytes]]:
+    yield "rgb.png", encode_png(frame.rgb)
+    yield "meta.json", json.dumps(frame.meta, sort_keys=True, allow_nan=False).encode()
+    for suffix, (name, _) in _MAPS.items():
+        value = getattr(frame, name)
+        if value is not None:
+            if name == "depth_mm":
+                value = np.clip(np.rint(value / DEPTH_UNIT_MM), 0, 65535).astype(np.uint16)
+            yield suffix, encode_png(value)
+
+
+def _decode(tar_path: str | Path, key: str, members: dict[str, bytes]) -> Frame:
+    if "rgb.png" not in members or "meta.json" not in members:
+        raise InputError(
+            tar_path,
+            f"frame {key}",
+            found=f"members {sorted(members)}",
+            expected="at least rgb.png and meta.json",
+            remedy="delete the file and run the same command again",
+        )
+    frame = Frame(key, decode_image(members["rgb.png"], f"{tar_path}:{key}.rgb.png"), json.loads(members["meta.json"]))
+    for suffix, (name, dtype) in _MAPS.items():
+        if suffix in members:
+            value = decode_image(members[suffix], f"{tar_path}:{key}.{suffix}")
+            setattr(frame, name, value * np.float32(DEPTH_UNIT_MM) if name == "depth_mm" else value.astype(dtype))
+    return frame
