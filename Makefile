@@ -1,0 +1,45 @@
+# Every target is a line or two over the real commands; read them to know how to run SplatScope by hand.
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: setup demo test test-slow lint config lock real apt clean
+
+setup: $(INSTALLED)
+
+# Debian packages that no Python package brings: venv for the environment, g++ for the native rasterizer.
+apt:
+	apt-get update && apt-get install -y --no-install-recommends $$(cat envs/apt.txt)
+
+$(INSTALLED): envs/requirements.txt pyproject.toml setup.py workflow/src/splatscope/splats/native.cpp
+	python3 -c "import ensurepip, venv" && command -v g++ >/dev/null || $(MAKE) apt
+	test -x $(BIN)/python || python3 -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r envs/requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --reinstall-package splatscope -e .
+	touch $@
+
+# The embedded phantom, all the way to an annotated dataset and its report.
+demo: setup
+	. $(BIN)/activate && snakemake --cores all
+	@echo "Open results/report.html; the dataset is in results/dataset/sampled, the figures in results/summary.json"
+
+test: setup
+	. $(BIN)/activate && pytest -n 2 -m "not slow"
+
+test-slow: setup
+	. $(BIN)/activate && pytest -m slow
+
+lint: setup
+	. $(BIN)/activate && ruff check . && ruff format --check . && snakefmt --check Snakefile workflow/rules && snakemake --lint
+
+# The default configuration and its schema, from the typed model.
+config: setup
+	$(BIN)/python -m splatscope.config.generate
+
+# The hash-pinned environment, from the list of what is needed.
+lock:
+	cd envs && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --overrides overrides.txt requirements.in -o requirements.txt
+
+clean:
+	rm -rf results .snakemake

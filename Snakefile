@@ -1,0 +1,39 @@
+# SplatScope: from endoscope recordings with tracked poses to an annotated dataset and a report on how good it is.
+#
+#   snakemake --cores all                                 everything, with config/config.yaml
+#   snakemake --cores all --configfile my.yaml            with your settings and recordings
+#   snakemake --cores all results/dataset/sampled/annotations.json    one result and what it needs
+#
+# Stages, in flow order: workflow/README.md.
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+# The environment as an image (envs/Dockerfile); used only with `--software-deployment-method apptainer`.
+container: "docker://splatscope:0.1.0"
+
+
+configfile: f"{workflow.basedir}/config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/phantom.smk"
+include: "workflow/rules/ingest.smk"
+include: "workflow/rules/poses.smk"
+include: "workflow/rules/splat.smk"
+include: "workflow/rules/extract.smk"
+include: "workflow/rules/compose.smk"
+include: "workflow/rules/render.smk"
+include: "workflow/rules/annotate.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "results/report.html",
+        "results/summary.json",
+        "results/dataset/sampled/annotations.json",

@@ -1,0 +1,53 @@
+# Loads and checks configuration and recordings, once, before any job starts; names that all rules use.
+
+import os
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from splatscope.config.load import check_config
+from splatscope.digests import code_digest
+from splatscope.errors import InputError
+from splatscope.recordings import Role, read_recordings
+
+PHANTOM = "results/phantom"
+
+
+def script_digest(name):
+    """Digest of a script's import closure: a changed library module reruns its stages (see splatscope.digests)."""
+    return code_digest(Path(workflow.basedir) / "workflow" / "scripts" / f"{name}.py")
+
+
+def settings(section):
+    """One section of the configuration as plain values, so that only jobs that use it rerun when it changes."""
+    return getattr(CONFIG, section).model_dump(mode="json")
+
+
+def recording_file(column):
+    """Input function: the file in this column of the recording's row, or nothing."""
+    return lambda wildcards: [str(RECORDINGS[wildcards.recording].files.get(column, ""))] * (
+        column in RECORDINGS[wildcards.recording].files
+    )
+
+
+try:
+    CONFIG = check_config(config, workflow.configfiles)
+    RECORDINGS = {row.name: row for row in read_recordings(CONFIG.recordings, made_here=PHANTOM)}
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+BACKGROUNDS = [name for name, row in RECORDINGS.items() if row.role is Role.BACKGROUND]
+TOOLS = [name for name, row in RECORDINGS.items() if row.role is Role.TOOL]
+SCENES = [name for name, row in RECORDINGS.items() if row.role is Role.SCENE]
+SITE = [name for name, row in RECORDINGS.items() if row.role is not Role.TOOL]
+GROUPS = {"site": SITE} | {tool: [tool] for tool in TOOLS}
+MODELS = {"site": BACKGROUNDS} | {tool: [tool] for tool in TOOLS}
+
+
+wildcard_constraints:
+    recording="|".join(RECORDINGS),
+    group="|".join(GROUPS),
+    model="|".join(MODELS),
+    tool="|".join(TOOLS) or "no_tool",
+    dataset="sampled|replay|replay_paper",
+    shard=r"\d{6}",

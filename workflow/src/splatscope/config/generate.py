@@ -1,0 +1,60 @@
+"""Writes config/config.yaml (commented defaults) and config/config.schema.json from the typed model.
+
+`python -m splatscope.config.generate` does; a test holds files and model together.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from pathlib import Path
+
+import yaml
+
+from splatscope.config.model import Config
+from splatscope.config.section import Section
+from splatscope.files import write_text
+
+HEADER = """\
+# SplatScope's settings, each at its default. Generated from workflow/src/splatscope/config by `make config`:
+# change a value here freely; the comments come from the typed model. A file of your own given by
+# `snakemake --configfile my.yaml` needs only the keys that differ.
+"""
+
+
+def default_yaml() -> str:
+    """The commented default configuration."""
+    return HEADER + "\n".join(_lines(Config(), 0)) + "\n"
+
+
+def json_schema() -> str:
+    """The JSON schema, for editors that complete and check YAML."""
+    return json.dumps(Config.model_json_schema(), indent=2, sort_keys=True) + "\n"
+
+
+def write_defaults(folder: Path) -> None:
+    write_text(folder / "config.yaml", default_yaml())
+    write_text(folder / "config.schema.json", json_schema())
+
+
+def _lines(section: Section, depth: int) -> list[str]:
+    indent = "  " * depth
+    lines = []
+    for name, info in type(section).model_fields.items():
+        value = getattr(section, name)
+        if depth == 0:
+            lines.append("")
+        description = " ".join((info.description or "").split())
+        lines += textwrap.wrap(description, 118 - len(indent), initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+        if isinstance(value, Section):
+            lines.append(f"{indent}{name}:")
+            lines += _lines(value, depth + 1)
+        else:
+            plain = section.model_dump(mode="json")[name]
+            text = yaml.safe_dump({name: plain}, default_flow_style=None, sort_keys=False, width=10_000)
+            lines += [indent + line for line in text.rstrip().splitlines()]
+    return lines
+
+
+if __name__ == "__main__":
+    write_defaults(Path("config"))

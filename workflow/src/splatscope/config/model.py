@@ -1,0 +1,48 @@
+"""The whole configuration: one typed section per stage."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from splatscope.config.annotate import AnnotateConfig
+from splatscope.config.compose import ComposeConfig
+from splatscope.config.evaluate import EvaluateConfig
+from splatscope.config.extract import ExtractConfig
+from splatscope.config.ingest import IngestConfig
+from splatscope.config.phantom import PhantomConfig
+from splatscope.config.poses import PosesConfig, SfmConfig
+from splatscope.config.render import RenderConfig
+from splatscope.config.report import ReportConfig
+from splatscope.config.section import Section
+from splatscope.config.splat import SplatConfig
+
+
+class Config(Section):
+    """SplatScope's configuration."""
+
+    recordings: str = "config/recordings.tsv"
+    """Table of recordings; its paths are relative to the working directory."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of everything random; the same seed gives the same bytes."""
+    phantom: PhantomConfig = PhantomConfig()
+    """The embedded recordings, made when recordings.tsv names files under results/phantom."""
+    ingest: IngestConfig = IngestConfig()
+    """Videos and tracker logs to sharp, undistorted frames with poses."""
+    sfm: SfmConfig = SfmConfig()
+    """Structure from motion (COLMAP)."""
+    poses: PosesConfig = PosesConfig()
+    """Metric scale, hand-eye transform and world alignment."""
+    splat: SplatConfig = SplatConfig()
+    """Gaussian splat training."""
+    extract: ExtractConfig = ExtractConfig()
+    """The tool's Gaussians out of the tool recording's splat."""
+    compose: ComposeConfig = ComposeConfig()
+    """What is where in each frame to be made."""
+    render: RenderConfig = RenderConfig()
+    """Scene list to frame shards."""
+    annotate: AnnotateConfig = AnnotateConfig()
+    """Frame shards to the dataset."""
+    evaluate: EvaluateConfig = EvaluateConfig()
+    """Replay of the scene recording against the real frames."""
+    report: ReportConfig = ReportConfig()
+    """The HTML report."""

@@ -1,0 +1,54 @@
+"""What every job script does first: die with its parent, compute the same bytes on any core count, log, fail clearly."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from splatscope.errors import InputError
+
+PR_SET_PDEATHSIG = 1
+
+
+@contextmanager
+def run_job(snakemake: Any) -> Iterator[None]:
+    """Run the body as a Snakemake job: output goes to the job's log; an InputError ends it with its message alone.
+
+    Numerical libraries are held to one thread, because sums over several threads depend on their number; code of ours
+    that gives equal bytes for any thread count is told `snakemake.threads` explicitly.
+    """
+    _die_with_parent()
+    terminal = os.dup(2)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    log = os.open(snakemake.log[0], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    try:
+        with threadpool_limits(limits=1):
+            if "torch" in sys.modules:
+                sys.modules["torch"].set_num_threads(1)
+            if "cv2" in sys.modules:
+                sys.modules["cv2"].setNumThreads(1)
+            yield
+    except InputError as error:
+        message = f"\n{snakemake.rule} stopped:\n{error}\n"
+        print(message, flush=True)
+        os.write(terminal, message.encode())
+        sys.exit(1)
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to kill this process when Snakemake dies, so that no orphan overwrites a resumed run (Linux only)."""
+    if sys.platform == "linux":
+        parent = os.getppid()
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before we asked
+            os.kill(os.getpid(), signal.SIGKILL)
