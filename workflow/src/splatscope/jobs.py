@@ -1,4 +1,4 @@
-"""What every job script does first: die with its parent, compute the same bytes on any core count, log, fail clearly."""
+"""What every job script does first: die with its parent, compute the same on any core count, log, fail clearly."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run_job(snakemake: Any) -> Iterator[None]:
 
 
 def _die_with_parent() -> None:
-    """Ask the kernel to kill this process when Snakemake dies, so that no orphan overwrites a resumed run (Linux only)."""
+    """Ask Linux to kill this process when Snakemake dies, so that no orphan overwrites a resumed run."""
     if sys.platform == "linux":
         parent = os.getppid()
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

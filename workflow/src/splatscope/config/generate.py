@@ -45,7 +45,8 @@ def _lines(section: Section, depth: int) -> list[str]:
         if depth == 0:
             lines.append("")
         description = " ".join((info.description or "").split())
-        lines += textwrap.wrap(description, 118 - len(indent), initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+        comment = f"{indent}# "
+        lines += textwrap.wrap(description, 118, initial_indent=comment, subsequent_indent=comment)
         if isinstance(value, Section):
             lines.append(f"{indent}{name}:")
             lines += _lines(value, depth + 1)

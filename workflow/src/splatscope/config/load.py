@@ -50,13 +50,10 @@ def check_config(content: dict, files: Sequence[str | Path] = ()) -> Config:
         return Config.model_validate(content)
     except ValidationError as error:
         problems = [_describe(problem, files) for problem in error.errors()]
-        file, where, found, expected, remedy = problems[0]
-        for more in problems[1:]:
-            remedy += f"\nalso {more[0]}, {more[1]}\n  found:    {more[2]}\n  expected: {more[3]}\n  to mend:  {more[4]}"
-        raise InputError(file, where, found=found, expected=expected, remedy=remedy) from error
+        raise InputError.of_several(problems) from error
 
 
-def _describe(problem: dict, files: Sequence[str | Path]) -> tuple[str, str, str, str, str]:
+def _describe(problem: dict, files: Sequence[str | Path]) -> InputError:
     keys = [str(key) for key in problem["loc"]]
     name = ".".join(keys)
     file, line = _locate(keys, files)
@@ -65,8 +62,11 @@ def _describe(problem: dict, files: Sequence[str | Path]) -> tuple[str, str, str
         known = _known_keys(keys[:-1])
         near = difflib.get_close_matches(keys[-1], known, n=1)
         remedy = f"did you mean {near[0]}?" if near else f"remove it; {REFERENCE}"
-        return file, where, "a key that does not exist", f"one of {', '.join(known)}", remedy
-    return file, where, repr(problem["input"]), problem["msg"], f"correct the value; {REFERENCE}"
+        return InputError(
+            file, where, found="a key that does not exist", expected=f"one of {', '.join(known)}", remedy=remedy
+        )
+    remedy = f"correct the value; {REFERENCE}"
+    return InputError(file, where, found=repr(problem["input"]), expected=problem["msg"], remedy=remedy)
 
 
 def _known_keys(path: Sequence[str]) -> list[str]:
