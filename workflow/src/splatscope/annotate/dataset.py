@@ -1,0 +1,222 @@
+"""Writing the dataset folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from splatscope.annotate import card, coco, yolo
+from splatscope.annotate.records import FrameRecord, read_annotations
+from splatscope.config.annotate import AnnotateConfig
+from splatscope.errors import InputError
+from splatscope.files import read_json, sha256
+from splatscope.images import encode_jpeg, encode_png
+from splatscope.shards import manifest_path, read_shard
+
+SCHEMA_VERSION = 1
+CARD_PICTURES = 12
+
+
+def annotate_dataset(
+    shards: Sequence[str | Path],
+    class_table: dict[int, str],
+    config: AnnotateConfig,
+    out_dir: str | Path,
+    *,
+    name: str,
+    seed: int = 0,
+    scene_list: str | Path | None = None,
+    provenance: dict | None = None,
+) -> dict:
+    """Write the dataset folder `out_dir` from frame shards and return its manifest.
+
+    The folder is made beside `out_dir` and takes its place when complete, so an old one leaves nothing behind:
+
+        images/<image>.png|jpg            masks/class/<image>.png, masks/instance/<image>.png (uint8)
+        annotations.json                  COCO (all), annotations_train.json, annotations_val.json (the splits)
+        labels/<image>.txt                YOLO detection; labels_segment/<image>.txt YOLO segmentation
+        data.yaml, train.txt, val.txt     for YOLO trainers
+        poses.json                        camera, world_from_camera, and tool poses of every image, mm
+        README.md, contact.jpg            the dataset card and its picture
+        manifest.json                     counts, statistics, provenance, SHA-256 of every other file
+
+    An image is named `<shard>_<frame key>`, unique over all shards. Categories are the classes of the tools that the
+    scene list names (`scene_list`, compose's .json, key "tools" with "class_id" each) and those found in the frames.
+    `seed` chooses the split. `provenance` is added to what the shard manifests say. Equal input gives equal bytes.
+
+    Raises InputError for unreadable shards, frames without label maps, and shards without a single frame to keep.
+    """
+    out_dir = Path(out_dir)
+    work = out_dir.with_name(f".{out_dir.name}.partial")
+    shutil.rmtree(work, ignore_errors=True)
+    writer = _Writer(work, config, class_table)
+    print(f"annotate {name}: {len(shards)} shards", flush=True)
+    for shard in sorted(Path(path) for path in shards):
+        for frame in read_shard(shard):
+            writer.add(shard, frame)
+        print(f"  {shard.name}: {len(writer.images)} images, {len(writer.annotations)} annotations so far", flush=True)
+    if not writer.images:
+        raise InputError(
+            shards[0] if shards else out_dir,
+            found=f"no frame to keep ({writer.empty_frames} without annotations)",
+            expected="at least one frame",
+            remedy="set annotate.keep_empty_frames: true, or look at what render made",
+        )
+    writer.finish(name, seed, scene_list, _provenance(shards, provenance))
+    manifest = writer.write_manifest()
+    _replace_folder(work, out_dir)
+    return manifest
+
+
+class _Writer:
+    """Collects records frame by frame, so that memory does not grow with the images."""
+
+    def __init__(self, folder: Path, config: AnnotateConfig, class_table: dict[int, str]):
+        self.folder, self.config, self.class_table = folder, config, class_table
+        self.images: list[dict] = []
+        self.annotations: list[dict] = []
+        self.poses: dict[str, dict] = {}
+        self.dropped: Counter = Counter()
+        self.empty_frames = 0
+        self.document: dict = {}
+        for name in ("images", "masks/class", "masks/instance", "labels", "labels_segment"):
+            (folder / name).mkdir(parents=True)
+
+    def add(self, shard: Path, frame) -> None:
+        record = FrameRecord(f"{shard.stem.removeprefix('shard_')}_{frame.key}", frame)
+        if record.name in self.poses:
+            raise ValueError(f"two shards are named {shard.stem}: image {record.name} would be written twice")
+        record.annotations = read_annotations(frame, self.class_table, self.config, self.dropped, str(shard))
+        if not record.annotations and not self.config.keep_empty_frames:
+            self.empty_frames += 1
+            return
+        file_name = f"{record.name}.{self.config.image_format}"
+        if self.config.image_format == "png":
+            content = encode_png(frame.rgb)
+        else:
+            content = encode_jpeg(frame.rgb, self.config.jpeg_quality)
+        (self.folder / "images" / file_name).write_bytes(content)
+        (self.folder / "masks/class" / f"{record.name}.png").write_bytes(encode_png(frame.class_map))
+        (self.folder / "masks/instance" / f"{record.name}.png").write_bytes(encode_png(frame.instance_map))
+        image = coco.image_entry(record, len(self.images) + 1, f"images/{file_name}")
+        self.images.append(image)
+        entries = [
+            coco.annotation_entry(annotation, len(self.annotations) + number, image["id"])
+            for number, annotation in enumerate(record.annotations, start=1)
+        ]
+        self.annotations += entries
+        self.poses[record.name] = _pose_entry(frame.meta, entries)
+        # class numbers of YOLO are known only when every frame was seen: labels keep the category until then
+        identity = {identifier: identifier for identifier in self.class_table}
+        for folder, text in zip(("labels", "labels_segment"), yolo.label_files(record, identity)):
+            (self.folder / folder / f"{record.name}.txt").write_text(text)
+
+    def finish(self, name: str, seed: int, scene_list: str | Path | None, provenance: dict) -> None:
+        categories = self._categories(scene_list)
+        order = {identifier: index for index, identifier in enumerate(categories)}
+        for path in sorted(self.folder.glob("labels*/*.txt")):
+            lines = [line.split(" ", 1) for line in path.read_text().splitlines()]
+            path.write_text("".join(f"{order[int(category)]} {rest}\n" for category, rest in lines))
+        validation = choose_validation(len(self.images), self.config, seed)
+        for image, held_out in zip(self.images, validation):
+            image["split"] = "val" if held_out else "train"
+        licence, author = self.config.licence, self.config.author
+        self._write_coco("annotations.json", self.images, coco.coco_document, categories, name, licence, author)
+        for split in ("train", "val"):
+            chosen = [image for image in self.images if image["split"] == split]
+            self._write_coco(f"annotations_{split}.json", chosen, coco.coco_document, categories, name, licence, author)
+            lines = "".join(f"./{image['file_name']}\n" for image in chosen)
+            (self.folder / f"{split}.txt").write_text(lines)
+        (self.folder / "data.yaml").write_text(yolo.data_yaml(list(categories.values())))
+        poses = {"unit": "mm", "camera_axes": "OpenCV: x right, y down, z forward", "images": self.poses}
+        _write_json(self.folder / "poses.json", poses)
+        statistics = card.dataset_statistics(self.images, self.annotations, categories)
+        self.document = {
+            "schema_version": SCHEMA_VERSION,
+            "name": name,
+            "counts": {
+                "images": len(self.images),
+                "annotations": len(self.annotations),
+                "train": int((~validation).sum()),
+                "val": int(validation.sum()),
+                "images_without_annotations": len(self.images)
+                - len({annotation["image_id"] for annotation in self.annotations}),
+                "dropped_empty_frames": self.empty_frames,
+                "dropped_annotations": {
+                    reason: self.dropped[reason]
+                    for reason in ("below_min_area", "below_min_visibility", "hidden", "outside_image")
+                },
+            },
+            "statistics": statistics,
+            "settings": self.config.model_dump(mode="json"),
+            "provenance": provenance,
+        }
+        contact = card.contact_sheet(self.folder, self.images, self.annotations, CARD_PICTURES)
+        (self.folder / "contact.jpg").write_bytes(encode_jpeg(contact, 88))
+        (self.folder / "README.md").write_text(card.dataset_card(self.document))
+
+    def write_manifest(self) -> dict:
+        files = {}
+        for path in sorted(path for path in self.folder.rglob("*") if path.is_file()):
+            with open(path, "rb") as handle:
+                os.fsync(handle.fileno())
+            files[path.relative_to(self.folder).as_posix()] = sha256(path)
+        self.document["files"] = files
+        _write_json(self.folder / "manifest.json", self.document)
+        return self.document
+
+    def _categories(self, scene_list: str | Path | None) -> dict[int, str]:
+        used = {annotation["category_id"] for annotation in self.annotations}
+        if scene_list is not None:
+            used |= {int(tool["class_id"]) for tool in read_json(scene_list).get("tools", []) if "class_id" in tool}
+        return {identifier: self.class_table[identifier] for identifier in sorted(used)}
+
+    def _write_coco(self, file_name: str, images: list[dict], make, *about) -> None:
+        chosen = {image["id"] for image in images}
+        annotations = [annotation for annotation in self.annotations if annotation["image_id"] in chosen]
+        _write_json(self.folder / file_name, make(images, annotations, *about))
+
+
+def choose_validation(frames: int, config: AnnotateConfig, seed: int) -> np.ndarray:
+    """bool [frames]: which frames are for validation. Blocks of consecutive frames stay together."""
+    blocks = -(-frames // config.split_block_frames)
+    held_out = round(blocks * config.val_fraction)
+    if config.val_fraction > 0 and blocks > 1:
+        held_out = min(max(1, held_out), blocks - 1)
+    chosen = np.zeros(blocks, bool)
+    chosen[np.random.default_rng([seed, frames]).permutation(blocks)[:held_out]] = True
+    return np.repeat(chosen, config.split_block_frames)[:frames]
+
+
+def _pose_entry(meta: dict, annotations: list[dict]) -> dict:
+    known = {key: meta.get(key) for key in ("camera", "world_from_camera", "source")}
+    tools = ("instance", "category_id", "name", "camera_from_tool_sensor")
+    return known | {"tools": [{key: entry[key] for key in tools} for entry in annotations]}
+
+
+def _provenance(shards: Sequence[str | Path], extra: dict | None) -> dict:
+    """What the shard manifests say, each distinct statement once, and the shards' own digests."""
+    manifests = [read_json(manifest_path(shard)) for shard in sorted(map(str, shards))]
+    statements = [manifest["provenance"] for manifest in manifests]
+    distinct = [statement for number, statement in enumerate(statements) if statement not in statements[:number]]
+    digests = {Path(shard).name: manifest["sha256"] for shard, manifest in zip(sorted(map(str, shards)), manifests)}
+    return {"shards": digests, "render": distinct, **(extra or {})}
+
+
+def _replace_folder(work: Path, out_dir: Path) -> None:
+    old = out_dir.with_name(f".{out_dir.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if out_dir.exists():
+        os.rename(out_dir, old)
+    os.rename(work, out_dir)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _write_json(path: Path, content) -> None:
+    path.write_text(json.dumps(content, indent=None, sort_keys=True, allow_nan=False, separators=(",", ":")) + "\n")
