@@ -32,6 +32,10 @@ test-slow: setup
 lint: setup
 	. $(BIN)/activate && ruff check . && ruff format --check . && snakefmt --check Snakefile workflow/rules && snakemake --lint
 
+# Real photographs and real endoscopy through the whole workflow; the figures of bench/RESULTS.md.
+real: setup
+	. $(BIN)/activate && python bench/real_sequences.py $(or $(DATA),../shared/data)
+
 # The default configuration and its schema, from the typed model.
 config: setup
 	$(BIN)/python -m splatscope.config.generate

@@ -11,6 +11,7 @@ from splatscope.errors import InputError
 from splatscope.recordings import Role, read_recordings
 
 PHANTOM = "results/phantom"
+CLASSES = f"{workflow.basedir}/resources/classes.tsv"
 
 
 def script_digest(name):
@@ -42,6 +43,13 @@ SCENES = [name for name, row in RECORDINGS.items() if row.role is Role.SCENE]
 SITE = [name for name, row in RECORDINGS.items() if row.role is not Role.TOOL]
 GROUPS = {"site": SITE} | {tool: [tool] for tool in TOOLS}
 MODELS = {"site": BACKGROUNDS} | {tool: [tool] for tool in TOOLS}
+PHANTOM_NAMES = [name for name, row in RECORDINGS.items() if Path(PHANTOM) in row.video.parents]
+
+
+def shard_files(dataset, suffix):
+    """The files of a dataset's shards; their number is known from the settings before any frame is."""
+    count = CONFIG.compose.shard_count(dataset)
+    return [f"results/render/{dataset}/shard_{index:06d}.{suffix}" for index in range(count)]
 
 
 wildcard_constraints:

@@ -1,0 +1,47 @@
+"""The Snakefile before any job starts: what would run, and what is refused."""
+
+import pytest
+
+
+@pytest.fixture
+def folder(tmp_path, repository):
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "recordings.tsv").write_text((repository / "config" / "recordings.tsv").read_text())
+    return tmp_path
+
+
+def test_default_run_is_complete(folder, run_snakemake):
+    run = run_snakemake(folder, "--dry-run")
+    assert run.code == 0, run.output
+    assert run.jobs["ingest_recording"] == 4
+    assert run.jobs["train_splat"] == 2
+    assert run.jobs["evaluate_replay"] == 2
+    assert run.jobs["write_report"] == 1
+
+
+def test_background_alone_is_enough(folder, run_snakemake):
+    table = "name\trole\tvideo\nsite_video\tbackground\tvideo.mp4\n"
+    (folder / "config" / "recordings.tsv").write_text(table)
+    (folder / "video.mp4").write_bytes((b"\0\0\0\x18ftypmp42" + bytes(64)))
+    run = run_snakemake(folder, "--dry-run", "--config", "check_recordings=False")
+    assert run.code == 0, run.output
+    assert "extract_tool" not in run.jobs and run.jobs["write_report"] == 1
+
+
+REFUSED = {
+    "unknown key": ("my.yaml", "splat:\n  iteratons: 5\n", "my.yaml, line 2, key splat.iteratons"),
+    "bad value": ("my.yaml", "seed: -3\n", "my.yaml, line 1, key seed"),
+    "missing table": ("my.yaml", "recordings: elsewhere.tsv\n", "elsewhere.tsv"),
+    "unknown role": ("config/recordings.tsv", "name\trole\tvideo\na\tbackgruond\tv.mp4\n", "line 2, column role"),
+    "missing video": ("config/recordings.tsv", "name\trole\tvideo\na\tbackground\tv.mp4\n", "line 2, column video"),
+}
+
+
+@pytest.mark.parametrize("name, content, message", REFUSED.values(), ids=REFUSED)
+def test_bad_input_is_refused_before_any_job(folder, run_snakemake, name, content, message):
+    (folder / "my.yaml").write_text("{}\n")
+    (folder / name).write_text(content)
+    run = run_snakemake(folder, "--dry-run", "--configfile", "my.yaml")
+    assert run.code != 0
+    assert message in run.output and "to mend:" in run.output
+    assert "Traceback" not in run.output

@@ -1,0 +1,28 @@
+# annotate: frame shards -> the dataset: images, COCO, YOLO, PNG masks, poses, a dataset card.
+# The declared outputs are the files that name all others; manifest.json holds the SHA-256 of every one.
+
+
+rule annotate_dataset:
+    input:
+        frames=lambda wildcards: shard_files(wildcards.dataset, "tar"),
+        manifests=lambda wildcards: shard_files(wildcards.dataset, "json"),
+        classes=CLASSES,
+    output:
+        coco="results/dataset/{dataset}/annotations.json",
+        yolo="results/dataset/{dataset}/data.yaml",
+        poses="results/dataset/{dataset}/poses.json",
+        card="results/dataset/{dataset}/README.md",
+        picture="results/dataset/{dataset}/contact.jpg",
+        manifest="results/dataset/{dataset}/manifest.json",
+    log:
+        "results/logs/annotate_dataset/{dataset}.log",
+    benchmark:
+        "results/benchmarks/annotate_dataset/{dataset}.tsv"
+    params:
+        config=settings("annotate"),
+        seed=CONFIG.seed,
+        code=script_digest("annotate_dataset"),
+    message:
+        "Annotating {wildcards.dataset}"
+    script:
+        "../scripts/annotate_dataset.py"
