@@ -111,8 +111,7 @@ def concatenate(parts: Sequence[Gaussians]) -> Gaussians:
     """One model of several; lower SH degrees are padded with zeros to the highest."""
     coefficients = max(part.sh.shape[1] for part in parts)
     padded = [
-        replace(part, sh=torch.nn.functional.pad(part.sh, (0, 0, 0, coefficients - part.sh.shape[1])))
-        for part in parts
+        replace(part, sh=torch.nn.functional.pad(part.sh, (0, 0, 0, coefficients - part.sh.shape[1]))) for part in parts
     ]
     return Gaussians(*(torch.cat(values) for values in zip(*(part._tensors() for part in padded))))
 

@@ -1,0 +1,120 @@
+"""The rasterizer in plain PyTorch: slow, short, in any float type, differentiable in everything. The oracle.
+
+3D Gaussian splatting (Kerbl et al. 2023) with gsplat's constants; the fast backends are tested against this one.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from splatscope.splats import spherical_harmonics
+from splatscope.splats.constants import BLUR_PX2, FRUSTUM_MARGIN, MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE, TILE
+from splatscope.splats.gaussians import Gaussians
+
+
+def rasterize(
+    gaussians: Gaussians,
+    camera_from_world: torch.Tensor,  # [4, 4]
+    intrinsics: torch.Tensor,  # [3, 3]
+    width: int,
+    height: int,
+    features: torch.Tensor | None,  # [N, E]
+    sh_degree: int,
+    near_plane: float,
+    mean_offsets: torch.Tensor | None,  # [N, 2] px
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Composited channels [H, W, 3 + 1 + E] (colour, depth, features) over black, and alpha [H, W], of one camera."""
+    rotation, translation = camera_from_world[:3, :3], camera_from_world[:3, 3]
+    in_camera = gaussians.means @ rotation.T + translation  # [N, 3]
+    opacities = torch.sigmoid(gaussians.opacity_logits)
+    kept = torch.nonzero((in_camera[:, 2] > near_plane) & (opacities >= MIN_ALPHA))[:, 0]
+    kept = kept[torch.argsort(in_camera[kept, 2].detach(), stable=True)]
+
+    in_camera, opacities = in_camera[kept], opacities[kept]
+    centres, covariances = _project(
+        in_camera,
+        gaussians.quaternions[kept],
+        torch.exp(gaussians.log_scales[kept]),
+        rotation,
+        intrinsics,
+        width,
+        height,
+    )
+    if mean_offsets is not None:
+        centres = centres + mean_offsets[kept]
+    camera_centre = -rotation.T @ translation
+    directions = torch.nn.functional.normalize(gaussians.means[kept] - camera_centre, dim=-1)
+    weights = spherical_harmonics.basis(sh_degree, directions)  # [M, K]
+    colours = torch.einsum("mk,mkc->mc", weights, gaussians.sh[kept, : weights.shape[1]]) + 0.5
+    channels = [colours.clamp_min(0), in_camera[:, 2:]]
+    if features is not None:
+        channels.append(features[kept])
+    return _composite(centres, covariances, opacities, torch.cat(channels, -1), width, height)
+
+
+def _project(in_camera, quaternions, scales, rotation, intrinsics, width, height):
+    """Pixel centres [M, 2] and blurred covariances [M, 2, 2] px^2: J W Sigma W^T J^T + blur (EWA splatting)."""
+    fx, fy, cx, cy = intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 2], intrinsics[1, 2]
+    x, y, z = in_camera.unbind(-1)
+    # far outside the image the linearised projection explodes: its slope is taken at the margin instead
+    slope_x = torch.clamp(x / z, -cx / fx - FRUSTUM_MARGIN * width / fx, (width - cx + FRUSTUM_MARGIN * width) / fx)
+    slope_y = torch.clamp(y / z, -cy / fy - FRUSTUM_MARGIN * height / fy, (height - cy + FRUSTUM_MARGIN * height) / fy)
+    zero = torch.zeros_like(z)
+    jacobian = torch.stack([fx / z, zero, -fx * slope_x / z, zero, fy / z, -fy * slope_y / z], -1).unflatten(-1, (2, 3))
+    root = _rotations(quaternions) * scales[:, None, :]  # Sigma = root root^T
+    half = jacobian @ rotation @ root
+    covariances = half @ half.transpose(1, 2) + BLUR_PX2 * torch.eye(2, dtype=half.dtype, device=half.device)
+    return torch.stack([fx * x / z + cx, fy * y / z + cy], -1), covariances
+
+
+def _rotations(quaternions: torch.Tensor) -> torch.Tensor:
+    w, x, y, z = torch.nn.functional.normalize(quaternions, dim=-1).unbind(-1)
+    return torch.stack(
+        [
+            1 - 2 * (y * y + z * z),
+            2 * (x * y - w * z),
+            2 * (x * z + w * y),
+            2 * (x * y + w * z),
+            1 - 2 * (x * x + z * z),
+            2 * (y * z - w * x),
+            2 * (x * z - w * y),
+            2 * (y * z + w * x),
+            1 - 2 * (x * x + y * y),
+        ],
+        -1,
+    ).unflatten(-1, (3, 3))
+
+
+def _composite(centres, covariances, opacities, channels, width, height):
+    """Front-to-back alpha blending of Gaussians in depth order, tile by tile."""
+    a, b, c = covariances[:, 0, 0], covariances[:, 0, 1], covariances[:, 1, 1]
+    determinant = a * c - b * b
+    with torch.no_grad():  # half extents of the ellipse on which alpha falls to MIN_ALPHA
+        level = 2 * torch.log(opacities / MIN_ALPHA).clamp_min(0)
+        extent_x, extent_y = torch.sqrt(level * a) + 1, torch.sqrt(level * c) + 1
+    bands = []
+    for top in range(0, height, TILE):
+        bottom = min(top + TILE, height)
+        in_rows = (centres[:, 1] + extent_y > top) & (centres[:, 1] - extent_y < bottom)
+        tiles = []
+        for left in range(0, width, TILE):
+            right = min(left + TILE, width)
+            in_tile = in_rows & (centres[:, 0] + extent_x > left) & (centres[:, 0] - extent_x < right)
+            index = torch.nonzero(in_tile)[:, 0]
+            if len(index) == 0:
+                tiles.append(channels.new_zeros(bottom - top, right - left, channels.shape[1] + 1))
+                continue
+            rows = torch.arange(top, bottom, dtype=centres.dtype, device=centres.device) + 0.5
+            columns = torch.arange(left, right, dtype=centres.dtype, device=centres.device) + 0.5
+            dx = columns[None, :, None] - centres[index, 0]  # [1, w, m]
+            dy = rows[:, None, None] - centres[index, 1]  # [h, 1, m]
+            power = (c[index] * dx**2 - 2 * b[index] * dx * dy + a[index] * dy**2) / (2 * determinant[index])
+            alphas = torch.clamp(opacities[index] * torch.exp(-power), max=MAX_ALPHA)
+            alphas = torch.where(alphas >= MIN_ALPHA, alphas, 0)
+            log_after = torch.cumsum(torch.log1p(-alphas), -1)  # log of the light left behind each Gaussian
+            before = torch.exp(torch.cat([torch.zeros_like(log_after[..., :1]), log_after[..., :-1]], -1))
+            weights = torch.where(torch.exp(log_after.detach()) > MIN_TRANSMITTANCE, alphas * before, 0)
+            tiles.append(torch.cat([weights @ channels[index], weights.sum(-1, keepdim=True)], -1))
+        bands.append(torch.cat(tiles, 1))
+    blended = torch.cat(bands, 0)
+    return blended[..., :-1], blended[..., -1]
