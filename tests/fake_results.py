@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
+import pandas as pd
+import torch
+import trimesh
+from scipy.spatial.transform import Rotation
 
-from splatscope.geometry import Camera, look_at, make_transform
-from splatscope.shards import Frame
+from splatscope.evaluate.replay import RealRecording, ReplayOutputs
+from splatscope.evaluate.truth import EstimatedFiles, TruthFiles
+from splatscope.files import write_json, write_table
+from splatscope.geometry import Camera, apply, look_at, make_transform, pose_columns
+from splatscope.images import encode_png, resize_area
+from splatscope.shards import Frame, write_shard
+from splatscope.splats.gaussians import Gaussians, write_ply
 
 CAMERA = Camera(128, 96, 110.0, 110.0, 64.0, 48.0)
+UP = np.array([0, -1.0, 0])
 DRIVER, GRASPER = 14, 5
-CLASS_TABLE = {0: "background", 5: "grasper", 14: "needle driver", 255: "ignore"}
+CLASS_TABLE = {"background": 0, "grasper": 5, "needle driver": 14, "ignore": 255}
 
 
 def tissue(index: int, width: int = 128, height: int = 96, sharp: float = 1.0) -> np.ndarray:
@@ -22,16 +34,16 @@ def tissue(index: int, width: int = 128, height: int = 96, sharp: float = 1.0) -
 
 
 def tool_masks(index: int, width: int = 128, height: int = 96, shift: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Visible and amodal bool [H, W] of a slanted tool; tissue hides a strip of it."""
-    scale = width / 128
-    amodal = np.zeros((height, width), np.uint8)
+    """Visible and amodal bool [H, W] of a slanted tool; tissue hides a strip of it. Drawn at 256x192, then reduced."""
+    amodal = np.zeros((192, 256), np.uint8)
     tip = np.array([40 + 2 * index % 50 + shift, 40 + index % 20])
-    corners = np.array([tip, tip + [90, 30], tip + [84, 44], tip + [-4, 9]]) * scale
+    corners = 2 * (tip + np.array([[0, 0], [90, 30], [84, 44], [-4, 9]]))
     cv2.fillPoly(amodal, [corners.round().astype(np.int32)], 1)
-    hidden = np.zeros_like(amodal, bool)
-    start = int((tip[0] + 22) * scale)
-    hidden[:, start : start + int((index % 4) * 5 * scale)] = True
-    return (amodal == 1) & ~hidden, amodal == 1
+    visible = amodal.copy()
+    start = int(2 * tip[0] + 44)
+    visible[:, start : start + (index % 4) * 10] = 0
+    reduced = [resize_area(mask.astype(np.float32), width, height) > 0.5 for mask in (visible, amodal)]
+    return reduced[0], reduced[1]
 
 
 def frame(index: int, recording: str = "scene", *, shift: float = 0.0, second: bool = False, key=None) -> Frame:
@@ -43,7 +55,7 @@ def frame(index: int, recording: str = "scene", *, shift: float = 0.0, second: b
     bits = np.where(amodal, 1, 0).astype(np.uint16)
     rgb = tissue(index, sharp=0.9)
     rgb[visible] = (170, 175, 185)
-    world_from_camera = look_at(np.array([0.0, 5 * np.sin(index / 3), -80]), np.zeros(3), np.array([0, -1.0, 0]))
+    world_from_camera = look_at(np.array([0.0, 5 * np.sin(index / 3), -80]), np.zeros(3), UP)
     tools = [("needle_driver", DRIVER, make_transform(np.eye(3), [3.0, index, 10]))]
     if second:
         square = np.zeros((height, width), bool)
@@ -71,3 +83,148 @@ def frame(index: int, recording: str = "scene", *, shift: float = 0.0, second: b
         depth_mm=np.full((height, width), 80, np.float32),
         alpha=np.full((height, width), 255, np.uint8),
     )
+
+
+def write_real_frames(tar: Path, indices: list[int]) -> Path:
+    """ingest's frames.tar: frames of twice the rendered size."""
+    frames = []
+    for index in indices:
+        rgb = tissue(index, 256, 192)
+        rgb[tool_masks(index, 256, 192)[0]] = (170, 175, 185)
+        frames.append(Frame(f"{index:06d}", rgb, {"frame": index, "time_s": index / 30}))
+    write_shard(tar, frames)
+    return tar
+
+
+def write_true_frames(tar: Path, indices: list[int]) -> Path:
+    """The phantom's truth shard at video size."""
+    frames = []
+    for index in indices:
+        visible, amodal = tool_masks(index, 256, 192)
+        frames.append(
+            Frame(
+                f"{index:06d}",
+                np.zeros((192, 256, 3), np.uint8),
+                {},
+                class_map=np.where(visible, DRIVER, 2).astype(np.uint8),
+                instance_map=visible.astype(np.uint8),
+                amodal_bits=amodal.astype(np.uint16),
+            )
+        )
+    write_shard(tar, frames)
+    return tar
+
+
+def write_replay(folder: Path, frames: int, shift: float = 0.0, dataset: str = "replay"):
+    """Two rendered shards of every third video frame, the real and true frames, and where the results go."""
+    indices = [3 * number for number in range(frames)]
+    shards = [folder / f"render/{dataset}/shard_00000{number}.tar" for number in range(2)]
+    for number, shard in enumerate(shards):
+        write_shard(shard, [frame(index, shift=shift) for index in indices[number::2]])
+    video = list(range(indices[-1] + 2))
+    valid = np.full((192, 256), 255, np.uint8)
+    valid[:4] = 0
+    write_png(folder / "ingest/scene/valid.png", valid)
+    recording = RealRecording(
+        write_real_frames(folder / "ingest/scene/frames.tar", video),
+        folder / "ingest/scene/valid.png",
+        write_true_frames(folder / "phantom/truth/scene.tar", video),
+    )
+    out = folder / "evaluate"
+    names = [f"{dataset}{suffix}" for suffix in (".parquet", ".csv", ".json", "_best.png", "_worst.png")]
+    return shards, {"scene": recording}, ReplayOutputs(*(out / name for name in names))
+
+
+def write_png(path: Path, image: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encode_png(image))
+
+
+def tool_mesh() -> trimesh.Trimesh:
+    """A shaft along z, a wrist and two jaws that break its symmetry, mm; tip near the origin."""
+    shaft = trimesh.creation.cylinder(radius=4, segment=[[0, 0, 20], [0, 0, 70]])
+    wrist = trimesh.creation.box([5, 7, 10], make_transform(np.eye(3), [0.5, 0, 15]))
+    jaws = [trimesh.creation.box([2.5, 4, 14], make_transform(np.eye(3), [x, 0, 4])) for x in (-2, 2.5)]
+    return trimesh.util.concatenate([shaft, wrist, *jaws])
+
+
+def write_truth(
+    folder: Path,
+    *,
+    hand_eye_shift=(0, 0, 0),
+    hand_eye_deg: float = 0.0,
+    clock_error_s: float = 0.0,
+    camera_shift=(0, 0, 0),
+    metric: bool = True,
+):
+    """The phantom's truth for two recordings and a tool, and estimates that are off by what is asked."""
+    sensor_from_camera = make_transform(
+        Rotation.from_euler("xyz", [5, 40, 3], degrees=True).as_matrix(), [12.0, 3, -40]
+    )
+    sensor_from_tool = make_transform(Rotation.from_euler("xyz", [20, -5, 8], degrees=True).as_matrix(), [4.0, -6, -90])
+    recordings = ("background", "scene")
+    write_json(
+        folder / "phantom/truth/truth.json",
+        {
+            "camera_sensor_from_camera": sensor_from_camera.tolist(),
+            "tool_sensor_from_tool": {"needle_driver": sensor_from_tool.tolist()},
+            "clock_offset_s": {"background": 0.21, "scene": -0.08},
+            "camera": CAMERA.to_dict(),
+        },
+    )
+    mesh = tool_mesh()
+    mesh.export(folder / "phantom/truth/needle_driver.ply")
+    poses = np.stack([look_at(np.array([i, 4 * np.sin(i), -80.0]), np.zeros(3), UP) for i in range(10)])
+    wrong = make_transform(Rotation.from_euler("y", hand_eye_deg, degrees=True).as_matrix(), [0, 0, 0])
+    estimate = sensor_from_camera @ wrong
+    estimate[:3, 3] += hand_eye_shift
+    write_json(
+        folder / "poses/poses.json",
+        {"metric": metric, "camera_sensor_from_camera": estimate.tolist() if metric else None},
+    )
+    for name, offset in zip(recordings, (0.21, -0.08)):
+        write_json(folder / f"ingest/{name}/ingest.json", {"clock_offset_s": offset + clock_error_s})
+        columns = {"frame": np.arange(10), "time_s": np.arange(10) / 30}
+        write_table(
+            folder / f"phantom/truth/{name}.parquet", pd.DataFrame(columns | pose_columns("world_from_camera", poses))
+        )
+        found = poses.copy()
+        found[:, :3, 3] += camera_shift
+        found[4] += 5  # not valid, so it does not count
+        if not metric:
+            found[:, :3, 3] = 0.01 * found[:, :3, 3] + 7
+        columns |= pose_columns("world_from_camera", np.where(np.arange(10)[:, None, None] == 4, np.nan, found))
+        write_table(folder / f"poses/{name}.parquet", pd.DataFrame(columns | {"valid": np.arange(10) != 4}))
+    points, triangles = trimesh.sample.sample_surface(mesh, 4000, seed=2)
+    points = points + mesh.face_normals[triangles] * np.random.default_rng(2).normal(0, 0.1, (4000, 1))
+    write_tool_splat(folder / "extract/needle_driver/tool.ply", apply(sensor_from_tool, points))
+    write_json(
+        folder / "extract/needle_driver/extract.json", {"tip_mm": apply(sensor_from_tool, np.zeros((1, 3)))[0].tolist()}
+    )
+    return (
+        EstimatedFiles(
+            folder / "poses/poses.json",
+            {name: folder / f"poses/{name}.parquet" for name in recordings},
+            {name: folder / f"ingest/{name}/ingest.json" for name in recordings},
+            {"needle_driver": folder / "extract/needle_driver/tool.ply"},
+            {"needle_driver": folder / "extract/needle_driver/extract.json"},
+        ),
+        TruthFiles(
+            folder / "phantom/truth/truth.json",
+            {name: folder / f"phantom/truth/{name}.parquet" for name in recordings},
+            {"needle_driver": folder / "phantom/truth/needle_driver.ply"},
+        ),
+    )
+
+
+def write_tool_splat(path: Path, points: np.ndarray) -> None:
+    count = len(points)
+    gaussians = Gaussians(
+        torch.tensor(points, dtype=torch.float32),
+        torch.tensor([[1.0, 0, 0, 0]]).repeat(count, 1),
+        torch.full((count, 3), -1.0),
+        torch.full((count,), 2.0),
+        torch.zeros(count, 1, 3),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_ply(path, gaussians)

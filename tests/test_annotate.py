@@ -10,7 +10,7 @@ import yaml
 from pycocotools.coco import COCO
 
 import fake_results as fake
-from splatscope.annotate import annotate_dataset, read_class_table
+from splatscope.annotate import annotate_dataset
 from splatscope.annotate.dataset import choose_validation
 from splatscope.annotate.records import read_annotations
 from splatscope.config.annotate import AnnotateConfig
@@ -19,6 +19,7 @@ from splatscope.files import sha256
 from splatscope.images import decode_image
 from splatscope.shards import read_shards, write_shard
 
+NAMES = {number: name for name, number in fake.CLASS_TABLE.items()}
 SETTINGS = AnnotateConfig(min_area_px=5, min_visibility=0.01, split_block_frames=3)
 
 
@@ -150,20 +151,20 @@ def test_small_and_hidden_instances_are_dropped_and_counted():
     frame = fake.frame(3, second=True)
     area = int(frame.visible_mask(2).sum())
     dropped = Counter()
-    kept = read_annotations(frame, fake.CLASS_TABLE, AnnotateConfig(min_area_px=area), dropped, "shard")
+    kept = read_annotations(frame, NAMES, AnnotateConfig(min_area_px=area), dropped, "shard")
     assert [annotation.instance for annotation in kept] == [1, 2] and not dropped
-    kept = read_annotations(frame, fake.CLASS_TABLE, AnnotateConfig(min_area_px=area + 1), dropped, "shard")
+    kept = read_annotations(frame, NAMES, AnnotateConfig(min_area_px=area + 1), dropped, "shard")
     assert [annotation.instance for annotation in kept] == [1] and dropped == {"below_min_area": 1}
     dropped.clear()
     visibility = kept[0].visibility
     settings = AnnotateConfig(min_visibility=visibility + 0.01)
-    assert [a.instance for a in read_annotations(frame, fake.CLASS_TABLE, settings, dropped, "shard")] == [2]
+    assert [a.instance for a in read_annotations(frame, NAMES, settings, dropped, "shard")] == [2]
     assert dropped == {"below_min_visibility": 1}
     dropped.clear()
     frame.instance_map[frame.instance_map == 1] = 0
-    read_annotations(frame, fake.CLASS_TABLE, AnnotateConfig(), dropped, "shard")
+    read_annotations(frame, NAMES, AnnotateConfig(), dropped, "shard")
     frame.amodal_bits[:] = 0
-    read_annotations(frame, fake.CLASS_TABLE, AnnotateConfig(), dropped, "shard")
+    read_annotations(frame, NAMES, AnnotateConfig(), dropped, "shard")
     assert dropped == {"hidden": 1, "outside_image": 1}
 
 
@@ -189,18 +190,8 @@ def test_bad_input_is_named(tmp_path):
         annotate_dataset([shard], fake.CLASS_TABLE, SETTINGS, tmp_path / "out", name="a")
     write_shard(shard, [fake.frame(1)])
     with pytest.raises(InputError, match=r"class 14 for an instance"):
-        annotate_dataset([shard], {0: "background", 5: "grasper"}, SETTINGS, tmp_path / "out", name="a")
+        annotate_dataset([shard], {"background": 0, "grasper": 5}, SETTINGS, tmp_path / "out", name="a")
     shard.write_bytes(shard.read_bytes()[:1500])
     with pytest.raises(InputError):
         annotate_dataset([shard], fake.CLASS_TABLE, SETTINGS, tmp_path / "out", name="a")
     assert not (tmp_path / "out").exists()
-
-
-def test_class_table(repository, tmp_path):
-    table = read_class_table(repository / "resources/classes.tsv")
-    assert table[0] == "background" and table[14] == "needle driver" and table[255] == "ignore"
-    path = tmp_path / "classes.tsv"
-    for line in ("300\tx", "1\tbackground", "x\ty", "3"):
-        path.write_text(f"id\tname\n0\tbackground\n{line}\n")
-        with pytest.raises(InputError, match="line 3"):
-            read_class_table(path)

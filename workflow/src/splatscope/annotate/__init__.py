@@ -3,7 +3,6 @@
 `annotate_dataset` is the stage; `records` decides what becomes an annotation, `coco`, `yolo` and `card` write it down.
 """
 
-from splatscope.annotate.classes import read_class_table
 from splatscope.annotate.dataset import annotate_dataset
 
-__all__ = ["annotate_dataset", "read_class_table"]
+__all__ = ["annotate_dataset"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -133,11 +134,11 @@ def dataset_card(manifest: dict) -> str:
             "| file | content |",
             "|---|---|",
             "| `images/` | the images |",
-            "| `annotations.json`, `annotations_train.json`, `annotations_val.json` | COCO: RLE masks, boxes, area; also "
-            "`visibility`, `amodal_segmentation`, `instance`, `camera_from_tool_sensor` (4x4, mm) |",
+            "| `annotations.json`, `annotations_train.json`, `annotations_val.json` | COCO: RLE masks, boxes, area; "
+            "also `visibility`, `amodal_segmentation`, `instance`, `camera_from_tool_sensor` (4x4, mm) |",
             "| `masks/class/`, `masks/instance/` | 8-bit PNG: class id (0 background, 255 ignore), instance number |",
             "| `labels/` + `data.yaml`, `train.txt`, `val.txt` | YOLO detection |",
-            "| `labels_segment/` | YOLO segmentation, one polygon for each connected part; rename to `labels` to train |",
+            "| `labels_segment/` | YOLO segmentation, a polygon for each part; to train, rename to `labels` |",
             "| `poses.json` | camera intrinsics, `world_from_camera` and tool poses by image, mm, OpenCV camera axes |",
             "| `manifest.json` | counts, settings, provenance, SHA-256 of every file |",
             "",
@@ -172,7 +173,7 @@ def _histogram(values: list[float], edges: np.ndarray) -> list[int]:
 def _bars(histogram: dict, label: str, width: int = 32) -> list[str]:
     counts, edges = histogram["counts"], histogram["edges"]
     longest = max([1, *counts])
-    names = [label.format(low, high) for low, high in zip(edges, edges[1:])]
+    names = [label.format(low, high) for low, high in pairwise(edges)]
     lines = [
         f"{name:>12} | {'█' * round(width * count / longest):<{width}} {count}" for name, count in zip(names, counts)
     ]

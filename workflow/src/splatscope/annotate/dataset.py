@@ -25,7 +25,7 @@ CARD_PICTURES = 12
 
 def annotate_dataset(
     shards: Sequence[str | Path],
-    class_table: dict[int, str],
+    class_table: dict[str, int],
     config: AnnotateConfig,
     out_dir: str | Path,
     *,
@@ -46,16 +46,17 @@ def annotate_dataset(
         README.md, contact.jpg            the dataset card and its picture
         manifest.json                     counts, statistics, provenance, SHA-256 of every other file
 
-    An image is named `<shard>_<frame key>`, unique over all shards. Categories are the classes of the tools that the
-    scene list names (`scene_list`, compose's .json, key "tools" with "class_id" each) and those found in the frames.
-    `seed` chooses the split. `provenance` is added to what the shard manifests say. Equal input gives equal bytes.
+    An image is named `<shard>_<frame key>`, unique over all shards. `class_table` holds ids by name. Categories are the
+    classes of the tools that the scene list names (`scene_list`, compose's .json) and
+    those found in the frames. `seed` chooses the split. `provenance` is added to what the shard manifests say. Equal
+    input gives equal bytes.
 
     Raises InputError for unreadable shards, frames without label maps, and shards without a single frame to keep.
     """
     out_dir = Path(out_dir)
     work = out_dir.with_name(f".{out_dir.name}.partial")
     shutil.rmtree(work, ignore_errors=True)
-    writer = _Writer(work, config, class_table)
+    writer = _Writer(work, config, {identifier: label for label, identifier in class_table.items()})
     print(f"annotate {name}: {len(shards)} shards", flush=True)
     for shard in sorted(Path(path) for path in shards):
         for frame in read_shard(shard):
@@ -77,8 +78,8 @@ def annotate_dataset(
 class _Writer:
     """Collects records frame by frame, so that memory does not grow with the images."""
 
-    def __init__(self, folder: Path, config: AnnotateConfig, class_table: dict[int, str]):
-        self.folder, self.config, self.class_table = folder, config, class_table
+    def __init__(self, folder: Path, config: AnnotateConfig, class_names: dict[int, str]):
+        self.folder, self.config, self.class_names = folder, config, class_names
         self.images: list[dict] = []
         self.annotations: list[dict] = []
         self.poses: dict[str, dict] = {}
@@ -92,7 +93,7 @@ class _Writer:
         record = FrameRecord(f"{shard.stem.removeprefix('shard_')}_{frame.key}", frame)
         if record.name in self.poses:
             raise ValueError(f"two shards are named {shard.stem}: image {record.name} would be written twice")
-        record.annotations = read_annotations(frame, self.class_table, self.config, self.dropped, str(shard))
+        record.annotations = read_annotations(frame, self.class_names, self.config, self.dropped, str(shard))
         if not record.annotations and not self.config.keep_empty_frames:
             self.empty_frames += 1
             return
@@ -113,7 +114,7 @@ class _Writer:
         self.annotations += entries
         self.poses[record.name] = _pose_entry(frame.meta, entries)
         # class numbers of YOLO are known only when every frame was seen: labels keep the category until then
-        identity = {identifier: identifier for identifier in self.class_table}
+        identity = {identifier: identifier for identifier in self.class_names}
         for folder, text in zip(("labels", "labels_segment"), yolo.label_files(record, identity)):
             (self.folder / folder / f"{record.name}.txt").write_text(text)
 
@@ -174,8 +175,9 @@ class _Writer:
     def _categories(self, scene_list: str | Path | None) -> dict[int, str]:
         used = {annotation["category_id"] for annotation in self.annotations}
         if scene_list is not None:
-            used |= {int(tool["class_id"]) for tool in read_json(scene_list).get("tools", []) if "class_id" in tool}
-        return {identifier: self.class_table[identifier] for identifier in sorted(used)}
+            named = set(read_json(scene_list)["tool_classes"].values())
+            used |= {identifier for identifier, label in self.class_names.items() if label in named}
+        return {identifier: self.class_names[identifier] for identifier in sorted(used)}
 
     def _write_coco(self, file_name: str, images: list[dict], make, *about) -> None:
         chosen = {image["id"] for image in images}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from splatscope.annotate.classes import BACKGROUND, IGNORE
+from splatscope.classes import BACKGROUND_ID, IGNORE_ID
 from splatscope.config.annotate import AnnotateConfig
 from splatscope.errors import InputError
 from splatscope.geometry import invert
@@ -62,7 +62,7 @@ class FrameRecord:
 
 
 def read_annotations(
-    frame: Frame, class_table: dict[int, str], config: AnnotateConfig, dropped: Counter, file: str
+    frame: Frame, class_names: dict[int, str], config: AnnotateConfig, dropped: Counter, file: str
 ) -> list[Annotation]:
     """Annotations of a frame by instance number; what is left out is counted in `dropped` by reason.
 
@@ -89,7 +89,7 @@ def read_annotations(
             continue
         annotation = Annotation(
             instance,
-            _class_of(entry, visible, frame, class_table, file),
+            _class_of(entry, visible, frame, class_names, file),
             str(entry.get("name", "")),
             visible,
             amodal,
@@ -112,16 +112,16 @@ def _present_instances(frame: Frame) -> set[int]:
     return present
 
 
-def _class_of(entry: dict, visible: np.ndarray, frame: Frame, class_table: dict[int, str], file: str) -> int:
+def _class_of(entry: dict, visible: np.ndarray, frame: Frame, class_names: dict[int, str], file: str) -> int:
     class_id = entry.get("class_id")
     if class_id is None:
         class_id = int(np.bincount(frame.class_map[visible]).argmax())
-    if class_id not in class_table or class_id in (BACKGROUND, IGNORE):
+    if class_id not in class_names or class_id in (BACKGROUND_ID, IGNORE_ID):
         raise InputError(
             file,
             f"frame {frame.key}",
             found=f"class {class_id} for an instance",
-            expected=f"one of {sorted(set(class_table) - {BACKGROUND, IGNORE})} of the class table",
+            expected=f"one of {sorted(set(class_names) - {BACKGROUND_ID, IGNORE_ID})} of the class table",
             remedy="add the class to the class table, or correct the tool's class in the compose settings",
         )
     return int(class_id)
