@@ -1,0 +1,249 @@
+"""Sampling: scenes drawn from a recipe, each checked by rendering it before it is accepted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from splatscope.classes import read_class_table
+from splatscope.compose import recipe as draw
+from splatscope.compose.recipe import Rejected, ToolShape
+from splatscope.compose.replay import read_camera
+from splatscope.compose.scene_list import (
+    Placement,
+    Scene,
+    SceneHeader,
+    frame_seed,
+    seed_number,
+    tool_class_names,
+    write_scene_list,
+)
+from splatscope.compositing import composite, instance_map, silhouette
+from splatscope.config.compose import ComposeConfig, RecipeConfig
+from splatscope.errors import InputError
+from splatscope.files import read_json
+from splatscope.geometry import Camera, poses_from_columns
+from splatscope.splats.gaussians import Gaussians, read_ply
+
+DATASET = "sampled"
+PLACEMENT_TRIES = 30  # per tool, before a new camera is drawn
+MASK_THRESHOLD = 0.5  # of the visibility limits
+
+# which setting to loosen when a reason for rejection prevails
+LOOSEN = {
+    "camera_far_from_recording": "camera_limit_mm, camera_limit_deg (or lower camera_jitter_*)",
+    "site_not_covering_image": "min_site_coverage",
+    "no_tissue_under_tip": "tip_margin",
+    "tip_depth_out_of_range": "min_depth_mm, max_depth_mm",
+    "shaft_seen_end_on": "coverage_deg",
+    "tool_too_near": "min_depth_mm",
+    "shaft_end_in_image": "shaft_leaves_image",
+    "tools_collide": "min_tool_gap_mm",
+    "too_few_visible_pixels": "min_area_px",
+    "hidden": "min_visibility",
+}
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool as the sampler knows it."""
+
+    name: str
+    class_id: int
+    gaussians: Gaussians  # in the sensor's frame
+    shape: ToolShape
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything scenes are made of."""
+
+    site: Gaussians
+    tools: list[Tool]
+    cameras: dict[str, Camera]  # by background recording, at the size to render
+    known_poses: dict[str, np.ndarray]  # world_from_camera [C, 4, 4] by background recording
+
+
+def sample_scenes(
+    site_ply: str | Path,
+    tool_plys: Mapping[str, str | Path],
+    extract_reports: Mapping[str, str | Path],
+    pose_tables: Mapping[str, str | Path],
+    cameras: Mapping[str, str | Path],
+    class_table: str | Path,
+    config: ComposeConfig,
+    seed: int,
+    *,
+    scenes_parquet: str | Path,
+    scenes_json: str | Path,
+    backend: str = "auto",
+) -> None:
+    """Write the scene list of `config.recipe.frames` scenes.
+
+    `tool_plys`, `extract_reports` by tool; `pose_tables`, `cameras` by background recording. A frame depends on its
+    index and `seed` alone, so it comes out the same whichever others are drawn. Raises InputError when the recipe
+    cannot be met, naming the limit that most draws broke.
+    """
+    table = read_class_table(class_table)
+    classes = tool_class_names(list(tool_plys), config.tool_classes, table, class_table)
+    material = Material(
+        _not_empty(site_ply),
+        [
+            Tool(name, table[classes[name]], gaussians, tool_shape(gaussians, read_json(extract_reports[name])))
+            for name, gaussians in ((name, _not_empty(path)) for name, path in tool_plys.items())
+        ],
+        {name: read_camera(path, config) for name, path in cameras.items()},
+        {name: _camera_poses(path) for name, path in pose_tables.items()},
+    )
+    rejected: Counter[str] = Counter()
+    scenes = []
+    for index in range(config.recipe.frames):
+        scenes.append(sample_scene(index, material, config, seed, rejected, backend))
+        if (index + 1) % 32 == 0:
+            print(f"{index + 1} of {config.recipe.frames} scenes drawn, {rejected.total()} draws rejected", flush=True)
+    header = SceneHeader(DATASET, "exact", material.cameras, classes, rejected=dict(sorted(rejected.items())))
+    write_scene_list(scenes_parquet, scenes_json, header, scenes)
+
+
+def sample_scene(
+    index: int, material: Material, config: ComposeConfig, seed: int, rejected: Counter[str], backend: str = "auto"
+) -> Scene:
+    """One scene, by rejection sampling; reasons for rejection are counted in `rejected`."""
+    recipe = config.recipe
+    sequence = frame_seed(seed, DATASET, index)
+    rng = np.random.default_rng(sequence)
+    # how many tools is drawn once: a redraw after a rejection would favour scenes with few
+    counts = sorted(recipe.tools_per_frame)
+    number = int(rng.choice(counts, p=_normalised([recipe.tools_per_frame[count] for count in counts])))
+    number = number if material.tools else 0
+    here: Counter[str] = Counter()
+    for _ in range(recipe.max_attempts):
+        try:
+            recording, camera_pose, placements = _draw_scene(rng, number, material, recipe, here, backend)
+        except Rejected as reason:
+            here[str(reason)] += 1
+            continue
+        rejected.update(here)
+        return Scene(index, index // config.shard_size, seed_number(sequence), camera_pose, placements, recording)
+    reason, count = here.most_common(1)[0]
+    raise InputError(
+        "compose.recipe",
+        f"frame {index}",
+        found=f"no scene in {recipe.max_attempts} draws; most broke the limit {reason!r} ({count} times)",
+        expected="a recipe whose limits can be met together",
+        remedy=f"loosen compose.recipe.{LOOSEN[reason]}, or raise max_attempts",
+    )
+
+
+def tool_shape(gaussians: Gaussians, report: dict) -> ToolShape:
+    """From the extracted Gaussians and extract.json, in the sensor's frame."""
+    points = gaussians.means.double().numpy()
+    tip, direction = np.array(report["tip_mm"]), np.array(report["shaft_direction"])
+    length = float(report["shaft_length_mm"])
+    along = (points - tip) @ direction
+    return ToolShape(
+        tip,
+        direction / np.linalg.norm(direction),
+        length,
+        np.array(report["view_directions"], np.float64),
+        _thinned(points, 2000),
+        _thinned(points[along >= 0.95 * min(length, along.max())], 200),
+    )
+
+
+def _draw_scene(
+    rng: np.random.Generator,
+    number: int,
+    material: Material,
+    recipe: RecipeConfig,
+    rejected: Counter[str],
+    backend: str,
+) -> tuple[str, np.ndarray, tuple[Placement, ...]]:
+    names = list(material.known_poses)
+    sizes = [len(material.known_poses[name]) for name in names]
+    recording = names[int(rng.choice(len(names), p=_normalised(sizes)))]
+    camera = material.cameras[recording]
+    world_from_camera = draw.draw_camera(rng, material.known_poses[recording], recipe)
+    empty = composite(material.site, [], camera, world_from_camera, backend)
+    if (empty.alpha > 0.5).mean() < recipe.min_site_coverage:
+        raise Rejected("site_not_covering_image")
+
+    placed: list[tuple[Tool, np.ndarray]] = []
+    for _ in range(number):
+        tool = material.tools[int(rng.integers(len(material.tools)))]
+        placed.append((tool, _draw_placement(rng, tool, placed, camera, empty, recipe, rejected)))
+    poses = [world_from_camera @ camera_from_tool for _, camera_from_tool in placed]
+    if placed:
+        moved = [tool.gaussians.transformed(pose) for (tool, _), pose in zip(placed, poses)]
+        full = composite(material.site, moved, camera, world_from_camera, backend)
+        instances = instance_map(full.weights, MASK_THRESHOLD)
+        for instance, gaussians in enumerate(moved, start=1):
+            visible = int((instances == instance).sum())
+            if visible < recipe.min_area_px:
+                raise Rejected("too_few_visible_pixels")
+            amodal = silhouette(gaussians, camera, world_from_camera, backend) > MASK_THRESHOLD
+            if visible < recipe.min_visibility * (amodal | (instances == instance)).sum():
+                raise Rejected("hidden")
+    placements = tuple(
+        Placement(tool.name, instance, tool.class_id, pose)
+        for instance, ((tool, _), pose) in enumerate(zip(placed, poses), start=1)
+    )
+    return recording, world_from_camera, placements
+
+
+def _draw_placement(rng, tool, placed, camera, empty, recipe, rejected) -> np.ndarray:
+    """camera_from_tool_sensor of one more tool that meets the geometric limits; the last reason when none does."""
+    reason = None
+    for _ in range(PLACEMENT_TRIES):
+        try:
+            tip = draw.draw_tip(rng, camera, empty.depth, empty.alpha, recipe)
+            pose = draw.draw_tool_pose(rng, tool.shape, tip, camera, recipe)
+            draw.check_tool_pose(pose, tool.shape, camera, recipe)
+            axis = draw.axis_segment(pose, tool.shape)
+            for other, other_pose in placed:
+                if draw.segment_distance(axis, draw.axis_segment(other_pose, other.shape)) < recipe.min_tool_gap_mm:
+                    raise Rejected("tools_collide")
+        except Rejected as broken:
+            if reason is not None:
+                rejected[str(reason)] += 1
+            reason = broken
+        else:
+            if reason is not None:
+                rejected[str(reason)] += 1
+            return pose
+    raise reason
+
+
+def _camera_poses(path: str | Path) -> np.ndarray:
+    table = pd.read_parquet(path)
+    poses = poses_from_columns(table, "world_from_camera")
+    poses = poses[table["valid"].to_numpy(bool) & np.isfinite(poses).all((1, 2))]
+    if not len(poses):
+        raise InputError(
+            path,
+            found="no valid camera pose",
+            expected="the camera poses of a background recording",
+            remedy="see the stage poses: its table says why frames are not valid",
+        )
+    return poses
+
+
+def _not_empty(path: str | Path) -> Gaussians:
+    gaussians = read_ply(path)
+    if not len(gaussians):
+        raise InputError(path, found="no Gaussians", expected="a splat", remedy="run the stage that makes it again")
+    return gaussians
+
+
+def _thinned(points: np.ndarray, limit: int) -> np.ndarray:
+    return points[np.unique(np.linspace(0, len(points) - 1, min(limit, len(points))).round().astype(int))]
+
+
+def _normalised(values) -> np.ndarray:
+    values = np.asarray(values, np.float64)
+    return values / values.sum()

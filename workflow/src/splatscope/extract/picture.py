@@ -1,0 +1,61 @@
+"""The before/after picture of an extraction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from splatscope.geometry import invert
+from splatscope.images import resize_area, to_uint8
+from splatscope.shards import read_shard
+from splatscope.splats.gaussians import Gaussians
+from splatscope.splats.rasterizer import render
+
+if TYPE_CHECKING:
+    from splatscope.extract.tool import ToolRecording
+
+WIDTH = 320  # pixels of one picture
+OVERLAY = np.array([0.1, 1.0, 0.3], np.float32)
+
+
+def before_and_after(
+    everything: Gaussians,
+    tool: Gaussians,
+    recording: ToolRecording,
+    frames_tar: str | Path | None = None,
+    backend: str = "auto",
+    views: int = 3,
+) -> np.ndarray:
+    """uint8 [H, W, 3]: a row per view of the recording with the whole splat, the tool alone, and the tool's mask laid
+    over the recorded frame (over the whole splat where no frames are given)."""
+    camera = recording.camera
+    camera = camera.scaled(WIDTH, round(camera.height * WIDTH / camera.width))
+    chosen = np.unique(np.linspace(0, len(recording.keys), views, endpoint=False).astype(int))
+    recorded = _recorded_frames(frames_tar, {recording.keys[index] for index in chosen}, camera.width, camera.height)
+    rows = []
+    for index in chosen:
+        camera_from_world = torch.tensor(invert(recording.world_from_camera[index]), dtype=torch.float32)[None]
+        intrinsics = torch.tensor(camera.matrix, dtype=torch.float32)[None]
+        with torch.no_grad():
+            whole, alone = (
+                render(part, camera_from_world, intrinsics, camera.width, camera.height, backend=backend)
+                for part in (everything, tool)
+            )
+        before = whole.color[0].numpy()
+        under = recorded.get(recording.keys[index], before)
+        weight = 0.5 * alone.alpha[0].numpy()[..., None]
+        rows.append(np.hstack([before, alone.color[0].numpy(), under * (1 - weight) + OVERLAY * weight]))
+    return to_uint8(np.vstack(rows))
+
+
+def _recorded_frames(frames_tar, keys: set[str], width: int, height: int) -> dict[str, np.ndarray]:
+    if frames_tar is None:
+        return {}
+    return {
+        frame.key: resize_area(frame.rgb, width, height).astype(np.float32) / 255
+        for frame in read_shard(frames_tar)
+        if frame.key in keys
+    }
