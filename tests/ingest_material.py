@@ -100,7 +100,7 @@ def toolbox_header(names: list[str], with_time: bool = True, separator: str = ",
     cells = ["Tools"]
     for index, name in enumerate(names, 1):
         cells += [f"Port 0x{index:02X}: {name} s/n:3E4C88{index:02X}", "Frame", *(["Time [sec]"] if with_time else [])]
-        cells += "Face State Q0 Qx Qy Qz Tx Ty Tz Error".split()
+        cells += ["Face", "State", "Q0", "Qx", "Qy", "Qz", "Tx", "Ty", "Tz", "Error"]
     return separator.join(cells)
 
 

@@ -49,7 +49,7 @@ class IngestConfig(Section):
     """Length in seconds of the neighbourhood that a frame's sharpness is compared with."""
 
     duplicate_difference: Annotated[float, Field(ge=0)] = 0.3
-    """A frame is a duplicate when it differs from the last distinct one by less than this RMS, in grey levels of 255."""
+    """A frame is a duplicate when it differs from the last distinct one by a smaller RMS, in grey levels of 255."""
 
     static_mask: str = "auto"
     """`none`, `auto` (find the black border of an endoscope), or the path of an image that is white where usable."""

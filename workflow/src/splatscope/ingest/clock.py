@@ -26,9 +26,9 @@ MAX_PAIR_GAP_S = 0.25
 MIN_PAIRS = 20
 RELIABLE_UNCERTAINTY_S = 0.015
 AMBIGUOUS_RATIO = 0.9
-WRONG_ORDER_RATIO = (
-    0.8  # of the residual; the right order measured 0.1 to 0.8 against a wrong one, 1.3 and more the other way
-)
+# residual with the other quaternion order over that with the log's own: measured 0.1 to 0.77 for wrong logs, 1.3 to 9
+# for right ones
+WRONG_ORDER_RATIO = 0.8
 _MAX_SENSOR_GAP_S = 0.15
 
 
@@ -86,8 +86,8 @@ def estimate_clock_offset(
         raise InputError(
             video,
             f"against sensor {sensor!r} of {log.file}",
-            found=f"the tracker explains {100 * max(fit.r_squared, 0):.0f} % of the image motion at the best clock offset "
-            f"({offset:+.3f} s): a camera that hardly moves, another recording's log, or the wrong sensor",
+            found=f"the tracker explains {100 * max(fit.r_squared, 0):.0f} % of the image motion at the best "
+            f"clock offset ({offset:+.3f} s): a camera that hardly moves, another recording's log, or the wrong sensor",
             expected=f"at least {100 * min_r_squared:.0f} % (ingest.clock_min_r_squared)",
             remedy=f"check the log and ingest.camera_sensor, or {remedy}",
         )
@@ -106,7 +106,7 @@ def estimate_clock_offset(
 
 
 def _motion_rates(frame_time_s: np.ndarray, motion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Middle times [P] and motion per second [P, 4] of the usable pairs; each channel clipped at 6 robust deviations."""
+    """Middle times [P] and motion per second [P, 4] of the usable pairs, clipped at 6 robust deviations."""
     step = np.diff(frame_time_s)
     usable = np.isfinite(motion).all(1) & (step <= MAX_PAIR_GAP_S)
     rate = motion[usable] / step[usable, None]
