@@ -25,7 +25,7 @@ from splatscope.compositing import composite, instance_map, silhouette
 from splatscope.config.compose import ComposeConfig, RecipeConfig
 from splatscope.errors import InputError
 from splatscope.geometry import Camera, apply, invert, pose_difference, poses_from_columns, rotation_angle_deg
-from splatscope.splats.gaussians import write_ply
+from splatscope.splats.gaussians import read_ply, write_ply
 
 SMALL = {"width": 80, "height": 64}
 TIP = apply(invert(SENSOR), np.array([[-10.0, 0, 50]]))[0]
@@ -212,8 +212,6 @@ def sampled(tmp_path_factory):
 
 
 def material_of(files, cameras):
-    from splatscope.splats.gaussians import read_ply
-
     tool = read_ply(files["tool_plys"]["needle_driver"])
     report = json.loads(files["extract_reports"]["needle_driver"].read_text())
     return Material(
@@ -225,7 +223,7 @@ def material_of(files, cameras):
 
 
 def test_sampled_frames_obey_every_limit(sampled):
-    _, config, files, known, header, scenes = sampled
+    _, config, files, known, _, scenes = sampled
     recipe, material = config.recipe, material_of(files, known)
     tool = material.tools[0]
     assert len(scenes) == 6 and [scene.shard for scene in scenes] == [0, 0, 0, 0, 1, 1]
@@ -295,8 +293,6 @@ def test_an_impossible_recipe_names_the_limit(sampled):
 
 def test_an_empty_tool_splat_is_refused(sampled, tmp_path):
     folder, config, files, _, _, _ = sampled
-    from splatscope.splats.gaussians import read_ply
-
     write_ply(tmp_path / "none.ply", read_ply(files["tool_plys"]["needle_driver"]).select(np.zeros(300, bool)))
     with pytest.raises(InputError, match="no Gaussians"):
         sample_scenes(

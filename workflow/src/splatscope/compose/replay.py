@@ -106,12 +106,12 @@ def _valid_rows(
     cameras = poses_from_columns(table, "world_from_camera")
     camera_valid = table["valid"].to_numpy(bool) & np.isfinite(cameras).all((1, 2))
     poses = {tool: poses_from_columns(table, f"world_from_{tool}_sensor") for tool in tools}
-    tools_valid = np.array([np.isfinite(poses[tool]).all((1, 2)) for tool in tools]).reshape(len(tools), -1).all(0)
+    tools_valid = np.ones(len(table), bool)
+    for transforms in poses.values():
+        tools_valid &= np.isfinite(transforms).all((1, 2))
     rejected["camera_pose_invalid"] += int((~camera_valid).sum())
-    if tools:
-        rejected["tool_pose_invalid"] += int((camera_valid & ~tools_valid).sum())
-        camera_valid &= tools_valid
+    rejected["tool_pose_invalid"] += int((camera_valid & ~tools_valid).sum())
     return [
         (recording, int(table["frame"].iloc[row]), cameras[row], {tool: poses[tool][row] for tool in tools})
-        for row in np.flatnonzero(camera_valid)
+        for row in np.flatnonzero(camera_valid & tools_valid)
     ]
