@@ -120,8 +120,8 @@ def test_sensor_frame_and_world_look_the_same(recording):
     tool = read_ply(folder / "out/tool.ply")
     camera_pose = circling_cameras(CENTRE, 90, 5)[2]
     rng = np.random.default_rng(0)
-    expected = silhouette(tool_in_world(rng), CAMERA, camera_pose, "reference")
-    found = silhouette(tool, CAMERA, invert(SENSOR) @ camera_pose, "reference")
+    expected = silhouette(tool_in_world(rng), CAMERA, camera_pose)
+    found = silhouette(tool, CAMERA, invert(SENSOR) @ camera_pose)
     assert np.abs(expected - found).mean() < 0.01
 
 

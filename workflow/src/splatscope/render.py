@@ -34,7 +34,7 @@ def render_shard(
     *,
     frames_tar: str | Path,
     provenance: dict | None = None,
-    backend: str = "auto",
+    device: str = "cpu",
     threads: int = 1,
 ) -> None:
     """Render the frames of one shard of a scene list; equal bytes for any number of threads.
@@ -53,12 +53,12 @@ def render_shard(
             expected=f"tools among {', '.join(sorted(tool_plys)) or 'none'}",
             remedy="compose the scenes again, or bring the recording of this tool",
         )
-    site = _read_splat(site_ply)
-    tools = {name: _read_splat(tool_plys[name]) for name in header.tool_classes}
+    site = _read_splat(site_ply).to(device)
+    tools = {name: _read_splat(tool_plys[name]).to(device) for name in header.tool_classes}
     make_frame = render_paper_frame if header.mode == "paper" else render_frame
 
     def draw(scene: Scene) -> Frame:
-        return make_frame(scene, header, site, tools, config, backend)
+        return make_frame(scene, header, site, tools, config)
 
     write_shard(frames_tar, _drawn(draw, scenes, threads), provenance)
 
@@ -69,7 +69,6 @@ def render_frame(
     site: Gaussians,
     tools: Mapping[str, Gaussians],
     config: RenderConfig,
-    backend: str = "auto",
 ) -> Frame:
     """One annotated frame; `tools` in their sensors' frames, mm.
 
@@ -77,13 +76,13 @@ def render_frame(
     """
     camera = header.cameras[scene.recording]
     moved = [tools[placement.tool].transformed(placement.world_from_tool_sensor) for placement in scene.placements]
-    image = composite(site, moved, camera, scene.world_from_camera, backend)
+    image = composite(site, moved, camera, scene.world_from_camera)
     instances = instance_map(image.weights, config.mask_threshold)
     numbers = np.array([0, *(placement.instance for placement in scene.placements)], np.uint8)
     instances = numbers[instances]
     amodal = {}
     for placement, gaussians in zip(scene.placements, moved):
-        alone = silhouette(gaussians, camera, scene.world_from_camera, backend) > config.mask_threshold
+        alone = silhouette(gaussians, camera, scene.world_from_camera) > config.mask_threshold
         # rounding at the threshold must not make a visible pixel that the tool alone would not have
         amodal[placement.instance] = alone | (instances == placement.instance)
     return _frame(scene, header, camera, image, instances, amodal, config)
@@ -95,7 +94,6 @@ def render_paper_frame(
     site: Gaussians,
     tools: Mapping[str, Gaussians],
     config: RenderConfig,
-    backend: str = "auto",
 ) -> Frame:
     """One frame as Zeng et al. (MICCAI 2024) make it, defects included; `tools` in their recordings' world.
 
@@ -110,12 +108,12 @@ def render_paper_frame(
         )
         for placement in scene.placements
     ]
-    image = composite(site, moved, camera, scene.world_from_camera, backend)
+    image = composite(site, moved, camera, scene.world_from_camera)
     instances = np.zeros((camera.height, camera.width), np.uint8)
     amodal, boxes = {}, {}
     for placement, gaussians in zip(scene.placements, moved):
         tagged = tag_colour(gaussians, config.paper_tag_colour)
-        picture = to_uint8(colour_alone(tagged, camera, scene.world_from_camera, backend))
+        picture = to_uint8(colour_alone(tagged, camera, scene.world_from_camera))
         mask = picture.max(-1) > config.paper_contrast_threshold
         contours = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
         boxes[placement.instance] = sorted([int(value) for value in cv2.boundingRect(line)] for line in contours)
@@ -136,7 +134,7 @@ def paper_displacement(world_from_sensor: np.ndarray, recorded_world_from_sensor
 def tag_colour(gaussians: Gaussians, colour: tuple[float, float, float]) -> Gaussians:
     """The Gaussians with the SH constant term set to a colour (RGB, 0..1); higher bands stay as they are."""
     sh = gaussians.sh.clone()
-    sh[:, 0] = (torch.tensor(colour, dtype=sh.dtype) - 0.5) / BAND_0
+    sh[:, 0] = (torch.tensor(colour, dtype=sh.dtype, device=sh.device) - 0.5) / BAND_0
     return replace(gaussians, sh=sh)
 
 

@@ -81,7 +81,7 @@ def sample_scenes(
     *,
     scenes_parquet: str | Path,
     scenes_json: str | Path,
-    backend: str = "auto",
+    device: str = "cpu",
 ) -> None:
     """Write the scene list of `config.recipe.frames` scenes.
 
@@ -92,10 +92,10 @@ def sample_scenes(
     table = read_class_table(class_table)
     classes = tool_class_names(list(tool_plys), config.tool_classes, table, class_table)
     material = Material(
-        _not_empty(site_ply),
+        _not_empty(site_ply).to(device),
         [
             Tool(name, table[classes[name]], gaussians, tool_shape(gaussians, read_json(extract_reports[name])))
-            for name, gaussians in ((name, _not_empty(path)) for name, path in tool_plys.items())
+            for name, gaussians in ((name, _not_empty(path).to(device)) for name, path in tool_plys.items())
         ],
         {name: read_camera(path, config) for name, path in cameras.items()},
         {name: _camera_poses(path) for name, path in pose_tables.items()},
@@ -103,16 +103,14 @@ def sample_scenes(
     rejected: Counter[str] = Counter()
     scenes = []
     for index in range(config.recipe.frames):
-        scenes.append(sample_scene(index, material, config, seed, rejected, backend))
+        scenes.append(sample_scene(index, material, config, seed, rejected))
         if (index + 1) % 32 == 0:
             print(f"{index + 1} of {config.recipe.frames} scenes drawn, {rejected.total()} draws rejected", flush=True)
     header = SceneHeader(DATASET, "exact", material.cameras, classes, rejected=dict(sorted(rejected.items())))
     write_scene_list(scenes_parquet, scenes_json, header, scenes)
 
 
-def sample_scene(
-    index: int, material: Material, config: ComposeConfig, seed: int, rejected: Counter[str], backend: str = "auto"
-) -> Scene:
+def sample_scene(index: int, material: Material, config: ComposeConfig, seed: int, rejected: Counter[str]) -> Scene:
     """One scene, by rejection sampling; reasons for rejection are counted in `rejected`."""
     recipe = config.recipe
     sequence = frame_seed(seed, DATASET, index)
@@ -124,7 +122,7 @@ def sample_scene(
     here: Counter[str] = Counter()
     for _ in range(recipe.max_attempts):
         try:
-            recording, camera_pose, placements = _draw_scene(rng, number, material, recipe, here, backend)
+            recording, camera_pose, placements = _draw_scene(rng, number, material, recipe, here)
         except Rejected as reason:
             here[str(reason)] += 1
             continue
@@ -142,7 +140,7 @@ def sample_scene(
 
 def tool_shape(gaussians: Gaussians, report: dict) -> ToolShape:
     """From the extracted Gaussians and extract.json, in the sensor's frame."""
-    points = gaussians.means.double().numpy()
+    points = gaussians.means.double().cpu().numpy()
     tip, direction = np.array(report["tip_mm"]), np.array(report["shaft_direction"])
     length = float(report["shaft_length_mm"])
     along = (points - tip) @ direction
@@ -162,14 +160,13 @@ def _draw_scene(
     material: Material,
     recipe: RecipeConfig,
     rejected: Counter[str],
-    backend: str,
 ) -> tuple[str, np.ndarray, tuple[Placement, ...]]:
     names = list(material.known_poses)
     sizes = [len(material.known_poses[name]) for name in names]
     recording = names[int(rng.choice(len(names), p=_normalised(sizes)))]
     camera = material.cameras[recording]
     world_from_camera = draw.draw_camera(rng, material.known_poses[recording], recipe)
-    empty = composite(material.site, [], camera, world_from_camera, backend)
+    empty = composite(material.site, [], camera, world_from_camera)
     if (empty.alpha > 0.5).mean() < recipe.min_site_coverage:
         raise Rejected("site_not_covering_image")
 
@@ -180,13 +177,13 @@ def _draw_scene(
     poses = [world_from_camera @ camera_from_tool for _, camera_from_tool in placed]
     if placed:
         moved = [tool.gaussians.transformed(pose) for (tool, _), pose in zip(placed, poses)]
-        full = composite(material.site, moved, camera, world_from_camera, backend)
+        full = composite(material.site, moved, camera, world_from_camera)
         instances = instance_map(full.weights, MASK_THRESHOLD)
         for instance, gaussians in enumerate(moved, start=1):
             visible = int((instances == instance).sum())
             if visible < recipe.min_area_px:
                 raise Rejected("too_few_visible_pixels")
-            amodal = silhouette(gaussians, camera, world_from_camera, backend) > MASK_THRESHOLD
+            amodal = silhouette(gaussians, camera, world_from_camera) > MASK_THRESHOLD
             if visible < recipe.min_visibility * (amodal | (instances == instance)).sum():
                 raise Rejected("hidden")
     placements = tuple(

@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from splatscope.geometry import invert
+from splatscope.compositing import composite
 from splatscope.images import resize_area, to_uint8
 from splatscope.shards import read_shard
 from splatscope.splats.gaussians import Gaussians
-from splatscope.splats.rasterizer import render
 
 if TYPE_CHECKING:
     from splatscope.extract.tool import ToolRecording
@@ -26,7 +24,6 @@ def before_and_after(
     tool: Gaussians,
     recording: ToolRecording,
     frames_tar: str | Path | None = None,
-    backend: str = "auto",
     views: int = 3,
 ) -> np.ndarray:
     """uint8 [H, W, 3]: a row per view of the recording with the whole splat, the tool alone, and the tool's mask laid
@@ -37,17 +34,12 @@ def before_and_after(
     recorded = _recorded_frames(frames_tar, {recording.keys[index] for index in chosen}, camera.width, camera.height)
     rows = []
     for index in chosen:
-        camera_from_world = torch.tensor(invert(recording.world_from_camera[index]), dtype=torch.float32)[None]
-        intrinsics = torch.tensor(camera.matrix, dtype=torch.float32)[None]
-        with torch.no_grad():
-            whole, alone = (
-                render(part, camera_from_world, intrinsics, camera.width, camera.height, backend=backend)
-                for part in (everything, tool)
-            )
-        before = whole.color[0].numpy()
+        pose = recording.world_from_camera[index]
+        before = composite(everything, [], camera, pose).color
+        alone = composite(tool, [], camera, pose)
         under = recorded.get(recording.keys[index], before)
-        weight = 0.5 * alone.alpha[0].numpy()[..., None]
-        rows.append(np.hstack([before, alone.color[0].numpy(), under * (1 - weight) + OVERLAY * weight]))
+        weight = 0.5 * alone.alpha[..., None]
+        rows.append(np.hstack([before, alone.color, under * (1 - weight) + OVERLAY * weight]))
     return to_uint8(np.vstack(rows))
 
 

@@ -62,7 +62,7 @@ def extract_tool(
     report_json: str | Path,
     picture_png: str | Path,
     frames_tar: str | Path | None = None,
-    backend: str = "auto",
+    device: str = "cpu",
 ) -> None:
     """Write the tool's Gaussians from the splat of its recording (world mm).
 
@@ -85,7 +85,7 @@ def extract_tool(
             remedy="record the tool again, moving the camera round it",
         )
     world_from_sensor, distances, angles = _sensor_pose(tool, pose_table, recording, centre, config)
-    found = select_tool(tool, gaussians, recording, centre, config, seed, backend, splat_ply)
+    found = select_tool(tool, gaussians, recording, centre, config, seed, splat_ply, device)
     chosen = gaussians.select(found.kept)
     chosen = replace(chosen, labels=torch.ones(len(chosen), dtype=torch.uint8))
     sensor_from_world = invert(world_from_sensor)
@@ -100,7 +100,7 @@ def extract_tool(
         raise _nothing_left(splat_ply, "paper_radius_mm", config.paper_radius_mm, len(gaussians))
     write_ply(tool_ply, chosen.transformed(sensor_from_world))
     write_ply(paper_ply, replace(paper, labels=torch.ones(len(paper), dtype=torch.uint8)))
-    picture = before_and_after(gaussians, chosen, recording, frames_tar, backend)
+    picture = before_and_after(gaussians.to(device), chosen.to(device), recording, frames_tar)
     with atomic_path(picture_png) as temporary:
         temporary.write_bytes(encode_png(picture))
     write_json(
@@ -138,8 +138,8 @@ def select_tool(
     centre: np.ndarray,
     config: ExtractConfig,
     seed: int,
-    backend: str = "auto",
     source: str | Path = "the splat",
+    device: str = "cpu",
 ) -> Extraction:
     """Apply the filters one after the other; each sees only what the one before has left."""
     rng = np.random.default_rng(seed)
@@ -166,7 +166,7 @@ def select_tool(
     plane = support_plane(means[around], centre, cameras, config.plane_tolerance_mm, config.plane_min_share, rng)
     if tool in config.masks:
         share = np.zeros(len(gaussians))
-        share[kept] = _vote_share(tool, gaussians.select(kept), recording, config, backend)
+        share[kept] = _vote_share(tool, gaussians.select(kept).to(device), recording, config)
         keep("voted", "vote_fraction", share >= config.vote_fraction)
     keep("near the centre", "radius_mm", np.linalg.norm(means - centre, axis=1) <= config.radius_mm)
     if plane is not None:
@@ -186,7 +186,7 @@ def select_tool(
     return Extraction(kept, counts, plane)
 
 
-def _vote_share(tool, gaussians, recording, config, backend) -> np.ndarray:
+def _vote_share(tool, gaussians, recording, config) -> np.ndarray:
     """Share [N] of what each Gaussian contributes to the voting images that falls inside the masks; 0 if never seen."""
     source = config.masks[tool]
     camera = recording.camera
@@ -194,7 +194,7 @@ def _vote_share(tool, gaussians, recording, config, backend) -> np.ndarray:
     views = voting_views(
         read_masks(source, tool), recording.keys, recording.world_from_camera, camera, config.vote_views, source
     )
-    inside, total = vote(gaussians, camera, views, backend)
+    inside, total = vote(gaussians, camera, views)
     return np.where(total > 0.01, inside / np.maximum(total, 0.01), 0)
 
 

@@ -41,7 +41,6 @@ def vote(
     gaussians: Gaussians,
     camera: Camera,
     views: list[tuple[np.ndarray, np.ndarray]],
-    backend: str = "auto",
 ) -> tuple[np.ndarray, np.ndarray]:
     """How much each Gaussian contributes to the masks, and to the images as a whole: two float64 [N], in pixels.
 
@@ -51,22 +50,23 @@ def vote(
     """
     inside = np.zeros(len(gaussians))
     total = np.zeros(len(gaussians))
-    intrinsics = torch.tensor(camera.matrix, dtype=torch.float32)[None]
+    intrinsics = torch.tensor(camera.matrix[None], dtype=torch.float32, device=gaussians.device)
     for camera_from_world, mask in views:
-        features = torch.zeros(len(gaussians), 2, requires_grad=True)
+        features = torch.zeros(len(gaussians), 2, requires_grad=True, device=gaussians.device)
         image = render(
             gaussians,
-            torch.tensor(camera_from_world, dtype=torch.float32)[None],
+            torch.tensor(camera_from_world[None], dtype=torch.float32, device=gaussians.device),
             intrinsics,
             camera.width,
             camera.height,
-            backend=backend,
             features=features,
             sh_degree=0,
         ).features[0]
-        (image[..., 0] * torch.from_numpy(mask.astype(np.float32)) + image[..., 1]).sum().backward()
-        inside += features.grad[:, 0].double().numpy()
-        total += features.grad[:, 1].double().numpy()
+        (
+            image[..., 0] * torch.tensor(mask, dtype=torch.float32, device=gaussians.device) + image[..., 1]
+        ).sum().backward()
+        inside += features.grad[:, 0].double().cpu().numpy()
+        total += features.grad[:, 1].double().cpu().numpy()
     return inside, total
 
 
