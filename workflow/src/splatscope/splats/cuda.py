@@ -17,8 +17,9 @@ def rasterize(
     features: torch.Tensor | None,  # [N, E]
     sh_degree: int,
     near_plane: float,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Composited channels [C, H, W, 3 + 1 + E] (colour, depth, features) over black, and alpha [C, H, W].
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor]:
+    """What C cameras see: colour [C, H, W, 3] over black, accumulated depth [C, H, W], features [C, H, W, E] and
+    alpha [C, H, W].
 
     Colour is evaluated before rasterization and passed as a channel beside the features: gsplat's own SH path knows
     only colour.
@@ -47,5 +48,5 @@ def rasterize(
         packed=False,
         render_mode="RGB+D",
     )
-    # gsplat puts depth last; D is the accumulated depth, which the caller divides by alpha
-    return torch.cat([blended[..., :3], blended[..., -1:], blended[..., 3:-1]], -1), alpha[..., 0]
+    # gsplat puts depth last; D is the accumulated depth, as ours
+    return blended[..., :3], blended[..., -1], None if features is None else blended[..., 3:-1], alpha[..., 0]

@@ -1,9 +1,204 @@
-"""stub"""
+"""The C++ rasterizer and image loss (float32, CPU), called through ctypes; sources in engine/."""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import POINTER, c_char_p, c_double, c_float, c_int, c_int32, c_int64, c_void_p
+from functools import lru_cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+import torch
+
+from splatscope.splats.gaussians import Gaussians
+
+
+class _Model(ctypes.Structure):
+    _fields_ = [
+        ("count", c_int64),
+        ("coefficients", c_int32),
+        ("features_per_gaussian", c_int32),
+        *((name, c_void_p) for name in ("means", "quaternions", "log_scales", "opacity_logits", "sh")),
+        ("features", c_void_p),
+        ("mean_offsets", c_void_p),
+    ]
+
+
+class _View(ctypes.Structure):
+    _fields_ = [
+        *((name, c_int32) for name in ("width", "height", "sh_degree", "threads")),
+        ("camera_from_world", c_float * 12),
+        *((name, c_float) for name in ("fx", "fy", "cx", "cy", "near_plane")),
+    ]
+
+
+class _Gradients(ctypes.Structure):
+    _fields_ = [
+        *((name, c_void_p) for name in ("means", "quaternions", "log_scales", "opacity_logits", "sh", "features")),
+        ("mean_offsets", c_void_p),
+        ("camera_from_world", POINTER(c_double)),
+    ]
+
+
+@lru_cache(maxsize=1)
+def _library() -> ctypes.CDLL | None:
+    for suffix in EXTENSION_SUFFIXES:
+        path = Path(__file__).with_name(f"_native{suffix}")
+        if path.exists():
+            library = ctypes.CDLL(str(path))
+            break
+    else:
+        return None
+    library.splat_new_frame.restype = c_void_p
+    library.splat_delete_frame.argtypes = [c_void_p]
+    library.splat_kernels.restype = c_char_p
+    library.splat_use_kernels.argtypes = [c_char_p]
+    library.splat_forward.argtypes = [c_void_p, POINTER(_Model), POINTER(_View)] + [c_void_p] * 4
+    library.splat_backward.argtypes = [c_void_p, POINTER(_Model)] + [c_void_p] * 4 + [POINTER(_Gradients)]
+    library.splat_backward.restype = None
+    library.splat_image_loss.argtypes = [c_void_p] * 3 + [c_int] * 3 + [c_float, c_int] + [c_void_p] * 2
+    library.splat_image_loss.restype = c_double
+    return library
 
 
 def available() -> bool:
-    return False
+    """Whether the extension was built at installation."""
+    return _library() is not None
 
 
 def require() -> None:
-    raise RuntimeError("the C++ rasterizer was not built")
+    """RuntimeError unless the extension was built."""
+    if not available():
+        raise RuntimeError("the C++ rasterizer was not built: install g++ and run `pip install -e .` again")
+
+
+def kernels() -> str:
+    """Instruction set in use: "avx512", "avx2" or "baseline"."""
+    return _library().splat_kernels().decode()
+
+
+def use_kernels(name: str) -> bool:
+    """Use the code for another instruction set (for tests); False when this processor lacks it."""
+    return bool(_library().splat_use_kernels(name.encode()))
+
+
+class _Frame:
+    """Buffers of one drawn view. They go back to a free list, because allocating them costs more than drawing."""
+
+    _free: list[int] = []
+
+    def __init__(self):
+        self.pointer = self._free.pop() if self._free else _library().splat_new_frame()
+
+    def __del__(self):
+        if len(self._free) < 4:
+            self._free.append(self.pointer)
+        elif (library := _library()) is not None:
+            library.splat_delete_frame(self.pointer)
+
+
+def rasterize(
+    gaussians: Gaussians,
+    camera_from_world: torch.Tensor,
+    intrinsics: torch.Tensor,
+    width: int,
+    height: int,
+    features: torch.Tensor | None,
+    sh_degree: int,
+    near_plane: float,
+    mean_offsets: torch.Tensor | None,
+    threads: int | None = None,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor]:
+    """As reference.rasterize, for float32 tensors on the CPU."""
+    for name in ("means", "quaternions", "log_scales", "opacity_logits", "sh"):
+        value = getattr(gaussians, name)
+        if value.dtype != torch.float32 or value.device.type != "cpu":
+            raise ValueError(f"the native backend expects {name} float32 on the CPU, got {value.dtype} {value.device}")
+    if features is not None and not 1 <= features.shape[1] <= 60:
+        raise ValueError(f"the native backend draws 1 to 60 features, got {features.shape[1]}")
+    return _Rasterize.apply(
+        gaussians.means,
+        gaussians.quaternions,
+        gaussians.log_scales,
+        gaussians.opacity_logits,
+        gaussians.sh,
+        features,
+        mean_offsets,
+        camera_from_world,
+        intrinsics,
+        (width, height, sh_degree, near_plane, threads or torch.get_num_threads()),
+    )
+
+
+class _Rasterize(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx, means, quaternions, log_scales, opacity_logits, sh, features, mean_offsets, pose, intrinsics, rest
+    ):
+        ctx.set_materialize_grads(False)
+        width, height, sh_degree, near_plane, threads = rest
+        if not (torch.isfinite(pose).all() and torch.isfinite(intrinsics).all()):
+            raise ValueError("NaN or infinity in camera_from_world or intrinsics")
+        values = [means, quaternions, log_scales, opacity_logits, sh, features, mean_offsets]
+        values = [None if value is None else value.detach().float().contiguous() for value in values]
+        view = _View(width, height, sh_degree, threads)
+        view.camera_from_world[:] = pose[:3].flatten().tolist()
+        view.fx, view.fy, view.cx, view.cy = (float(intrinsics[i, j]) for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
+        view.near_plane = near_plane
+
+        color, alpha, depth = torch.empty(3, height, width), torch.empty(height, width), torch.empty(height, width)
+        blended = None if features is None else torch.empty(features.shape[1], height, width)
+        ctx.frame = _Frame()
+        invalid = _library().splat_forward(
+            ctx.frame.pointer,
+            _model(values),
+            view,
+            color.data_ptr(),
+            depth.data_ptr(),
+            _pointer(blended),
+            alpha.data_ptr(),
+        )
+        if invalid:
+            raise ValueError("NaN or infinity in the Gaussians or their features")
+        ctx.save_for_backward(*values)
+        ctx.pose_shape, ctx.pose_dtype = pose.shape, pose.dtype
+        return color.permute(1, 2, 0), depth, None if blended is None else blended.permute(1, 2, 0), alpha
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, by_color, by_depth, by_features, by_alpha):
+        values = ctx.saved_tensors
+        incoming = [
+            None if by_color is None else by_color.permute(2, 0, 1),
+            by_depth,
+            None if by_features is None else by_features.permute(2, 0, 1),
+            by_alpha,
+        ]
+        incoming = [None if value is None else value.float().contiguous() for value in incoming]
+        gradients = [
+            torch.empty_like(value) if needed and value is not None else None
+            for value, needed in zip(values, ctx.needs_input_grad)
+        ]
+        pose = (c_double * 12)() if ctx.needs_input_grad[7] else None
+        _library().splat_backward(
+            ctx.frame.pointer,
+            _model(values),
+            *(_pointer(value) for value in incoming),
+            _Gradients(*(_pointer(value) for value in gradients), pose),
+        )
+        by_pose = None
+        if pose is not None:
+            by_pose = torch.zeros(ctx.pose_shape, dtype=ctx.pose_dtype)
+            by_pose[:3] = torch.tensor(list(pose), dtype=ctx.pose_dtype).view(3, 4)
+        return (*gradients, by_pose, None, None)
+
+
+def _pointer(value: torch.Tensor | None) -> int | None:
+    return None if value is None else value.data_ptr()
+
+
+def _model(values) -> _Model:
+    means, _, _, _, sh, features, _ = values
+    return _Model(
+        len(means), sh.shape[1], 0 if features is None else features.shape[1], *(_pointer(value) for value in values)
+    )

@@ -71,35 +71,27 @@ def render(
     if backend == "gsplat":
         from splatscope.splats import cuda
 
-        channels, alpha = cuda.rasterize(
+        color, depth, blended, alpha = cuda.rasterize(
             gaussians, camera_from_world, intrinsics, width, height, features, sh_degree, near_plane
         )
     elif backend in ("native", "reference"):
         views = []
         for index in range(len(camera_from_world)):
-            arguments = (
-                gaussians,
-                camera_from_world[index],
-                intrinsics[index],
-                width,
-                height,
-                features,
-                sh_degree,
-                near_plane,
-                None if mean_offsets is None else mean_offsets[index],
-            )
-            views.append(
-                native.rasterize(*arguments, threads) if backend == "native" else reference.rasterize(*arguments)
-            )
-        channels, alpha = (torch.stack(values) if len(values) > 1 else values[0][None] for values in zip(*views))
+            offsets = None if mean_offsets is None else mean_offsets[index]
+            camera = (camera_from_world[index], intrinsics[index], width, height)
+            arguments = (gaussians, *camera, features, sh_degree, near_plane, offsets)
+            if backend == "native":
+                views.append(native.rasterize(*arguments, threads))
+            else:
+                views.append(reference.rasterize(*arguments))
+        color, depth, blended, alpha = (None if values[0] is None else _stacked(values) for values in zip(*views))
     else:
         raise ValueError(f"expected backend to be one of {', '.join(BACKENDS)}, got {backend!r}")
 
-    color = channels[..., :3]
     if background is not None:
         color = color + (1 - alpha[..., None]) * background
-    depth = torch.where(alpha > 0, channels[..., 3] / alpha.clamp_min(1e-10), 0)
-    return Render(color, alpha, depth, None if features is None else channels[..., 4:])
+    depth = torch.where(alpha > 0, depth / alpha.clamp_min(1e-10), 0)
+    return Render(color, alpha, depth, blended)
 
 
 def choose_backend(gaussians: Gaussians) -> str:
@@ -150,3 +142,7 @@ def _check_finite(gaussians, camera_from_world, intrinsics, features):
     for name, value in values.items():
         if value is not None and not torch.isfinite(value).all():
             raise ValueError(f"NaN or infinity in {name}")
+
+
+def _stacked(values: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    return torch.stack(values) if len(values) > 1 else values[0][None]

@@ -22,8 +22,8 @@ def rasterize(
     sh_degree: int,
     near_plane: float,
     mean_offsets: torch.Tensor | None,  # [N, 2] px
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Composited channels [H, W, 3 + 1 + E] (colour, depth, features) over black, and alpha [H, W], of one camera."""
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor]:
+    """What one camera sees: colour [H, W, 3] over black, accumulated depth [H, W], features [H, W, E], alpha [H, W]."""
     rotation, translation = camera_from_world[:3, :3], camera_from_world[:3, 3]
     in_camera = gaussians.means @ rotation.T + translation  # [N, 3]
     opacities = torch.sigmoid(gaussians.opacity_logits)
@@ -49,7 +49,8 @@ def rasterize(
     channels = [colours.clamp_min(0), in_camera[:, 2:]]
     if features is not None:
         channels.append(features[kept])
-    return _composite(centres, covariances, opacities, torch.cat(channels, -1), width, height)
+    blended = _composite(centres, covariances, opacities, torch.cat(channels, -1), width, height)
+    return blended[..., :3], blended[..., 3], None if features is None else blended[..., 4:-1], blended[..., -1]
 
 
 def _project(in_camera, quaternions, scales, rotation, intrinsics, width, height):
@@ -86,7 +87,7 @@ def _rotations(quaternions: torch.Tensor) -> torch.Tensor:
 
 
 def _composite(centres, covariances, opacities, channels, width, height):
-    """Front-to-back alpha blending of Gaussians in depth order, tile by tile."""
+    """Channels and alpha [H, W, K + 1]: Gaussians in depth order blended front to back, tile by tile."""
     a, b, c = covariances[:, 0, 0], covariances[:, 0, 1], covariances[:, 1, 1]
     determinant = a * c - b * b
     with torch.no_grad():  # half extents of the ellipse on which alpha falls to MIN_ALPHA
@@ -101,9 +102,6 @@ def _composite(centres, covariances, opacities, channels, width, height):
             right = min(left + TILE, width)
             in_tile = in_rows & (centres[:, 0] + extent_x > left) & (centres[:, 0] - extent_x < right)
             index = torch.nonzero(in_tile)[:, 0]
-            if len(index) == 0:
-                tiles.append(channels.new_zeros(bottom - top, right - left, channels.shape[1] + 1))
-                continue
             rows = torch.arange(top, bottom, dtype=centres.dtype, device=centres.device) + 0.5
             columns = torch.arange(left, right, dtype=centres.dtype, device=centres.device) + 0.5
             dx = columns[None, :, None] - centres[index, 0]  # [1, w, m]
@@ -116,5 +114,4 @@ def _composite(centres, covariances, opacities, channels, width, height):
             weights = torch.where(torch.exp(log_after.detach()) > MIN_TRANSMITTANCE, alphas * before, 0)
             tiles.append(torch.cat([weights @ channels[index], weights.sum(-1, keepdim=True)], -1))
         bands.append(torch.cat(tiles, 1))
-    blended = torch.cat(bands, 0)
-    return blended[..., :-1], blended[..., -1]
+    return torch.cat(bands, 0)

@@ -1,0 +1,277 @@
+"""The rasterizer: C++ against plain PyTorch in values and gradients, and both against what must hold."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from splatscope.geometry import invert, look_at, make_transform
+from splatscope.splats import native
+from splatscope.splats.gaussians import Gaussians
+from splatscope.splats.rasterizer import render
+
+WIDTH, HEIGHT = 70, 50  # no multiple of a tile
+PARAMETERS = ("means", "quaternions", "log_scales", "opacity_logits", "sh")
+
+needs_native = pytest.mark.skipif(not native.available(), reason="the C++ rasterizer was not built")
+
+
+def make_scene(count=300, seed=0, degree=3, size=(25, 20, 8), log_scale=0.6) -> Gaussians:
+    rng = np.random.default_rng(seed)
+    return Gaussians(
+        *(
+            torch.from_numpy(value.astype(np.float32))
+            for value in (
+                rng.uniform(-1, 1, (count, 3)) * size,
+                rng.normal(size=(count, 4)),
+                rng.normal(size=(count, 3)) * 0.6 + log_scale,
+                rng.normal(size=count) * 2,
+                rng.normal(size=(count, (degree + 1) ** 2, 3)) * 0.4,
+            )
+        )
+    )
+
+
+def make_camera(distance=60.0, offset=(4.0, -3.0)) -> tuple[torch.Tensor, torch.Tensor]:
+    """camera_from_world [1, 4, 4] and intrinsics [1, 3, 3], principal point off the centre."""
+    world_from_camera = look_at(np.array([*offset, -distance]), np.zeros(3), np.array([0.1, -1, 0]))
+    intrinsics = torch.tensor([[65.0, 0, 33], [0, 70, 27], [0, 0, 1]])
+    return torch.from_numpy(invert(world_from_camera)).float()[None], intrinsics[None]
+
+
+def to_dtype(gaussians: Gaussians, dtype) -> Gaussians:
+    return Gaussians(*(getattr(gaussians, name).to(dtype) for name in PARAMETERS))
+
+
+def draw_with_gradients(gaussians, pose, intrinsics, backend, dtype, features=None, threads=1, outputs="all"):
+    """The render and the gradients of a fixed random combination of its outputs, by every input."""
+    leaves = {name: getattr(gaussians, name).to(dtype).clone().requires_grad_() for name in PARAMETERS}
+    leaves["camera_from_world"] = pose.to(dtype).clone().requires_grad_()
+    leaves["mean_offsets"] = torch.zeros(1, len(gaussians), 2, dtype=dtype, requires_grad=True)
+    if features is not None:
+        leaves["features"] = features.to(dtype).clone().requires_grad_()
+    result = render(
+        Gaussians(*(leaves[name] for name in PARAMETERS)),
+        leaves["camera_from_world"],
+        intrinsics.to(dtype),
+        WIDTH,
+        HEIGHT,
+        backend=backend,
+        background=torch.tensor([0.2, 0.5, 0.9], dtype=dtype),
+        features=leaves.get("features"),
+        mean_offsets=leaves["mean_offsets"],
+        threads=threads,
+    )
+    rng = np.random.default_rng(5)
+    loss = 0
+    for name in ("color", "alpha", "depth", "features") if outputs == "all" else outputs:
+        value = getattr(result, name)
+        if value is not None:
+            # depth jumps where alpha passes 0, so it counts only where something is drawn
+            weight = torch.from_numpy(rng.normal(size=value.shape)).to(dtype)
+            loss = loss + (value * weight * (result.alpha.detach() > 0.05 if name == "depth" else 1)).sum()
+    loss.backward()
+    return result, {name: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for name, leaf in leaves.items()}
+
+
+def assert_agree(gaussians, camera, features=None, outputs="all", gradient_tolerance=1e-3):
+    expected, expected_gradients = draw_with_gradients(
+        gaussians, *camera, "reference", torch.float64, features, outputs=outputs
+    )
+    result, gradients = draw_with_gradients(gaussians, *camera, "native", torch.float32, features, outputs=outputs)
+    for name in ("color", "alpha", "features"):
+        if getattr(expected, name) is None:
+            continue
+        difference = (getattr(result, name).double() - getattr(expected, name)).abs()
+        assert difference.mean() < 1e-5, name
+        assert (difference < 1e-4).double().mean() > 0.999, name
+    solid = expected.alpha > 0.05
+    difference = ((result.depth - expected.depth).abs() / expected.depth.clamp_min(1))[solid]
+    assert not solid.any() or difference.quantile(0.999) < 1e-4
+    for name, value in expected_gradients.items():
+        norm = value.norm()
+        error = (gradients[name].double() - value).norm()
+        assert error <= gradient_tolerance * norm + 1e-6, f"{name}: {error:.3g} of {norm:.3g}"
+
+
+@needs_native
+@pytest.mark.parametrize("seed", range(3))
+def test_native_agrees_with_the_reference(seed):
+    features = torch.from_numpy(np.random.default_rng(seed).normal(size=(300, 3))).float()
+    assert_agree(make_scene(seed=seed), make_camera(offset=(seed * 5 - 5, 3)), features)
+
+
+@needs_native
+@pytest.mark.parametrize("outputs", [("color",), ("alpha",), ("depth",), ("color", "alpha", "depth")])
+def test_native_agrees_for_parts_of_the_output(outputs):
+    assert_agree(make_scene(), make_camera(), outputs=outputs)
+
+
+@needs_native
+@pytest.mark.parametrize("name", ["avx512", "avx2", "baseline"])
+@pytest.mark.parametrize("channels", [0, 2])
+def test_every_instruction_set_agrees(name, channels):
+    best = native.kernels()
+    if not native.use_kernels(name):
+        pytest.skip(f"this processor has no {name}")
+    try:
+        assert native.kernels() == name
+        assert_agree(make_scene(), make_camera(), torch.ones(300, channels) if channels else None)
+    finally:
+        native.use_kernels(best)
+
+
+def changed(scene: Gaussians, **values) -> Gaussians:
+    return Gaussians(*(values.get(name, getattr(scene, name)) for name in PARAMETERS))
+
+
+def hard_scenes():
+    scene, camera = make_scene(60), make_camera()
+    far = torch.tensor([0.0, 0, 500])
+    # the camera sits at z = -60 and looks along z
+    return {
+        "all behind the camera": (changed(scene, means=scene.means - far), camera),
+        "some behind the camera": (make_scene(60, size=(25, 20, 100)), camera),
+        "around the near plane": (make_scene(60, size=(0.3, 0.3, 0.02), log_scale=-3), make_camera(0.0, (0.01, 0.02))),
+        "huge": (changed(scene, log_scales=scene.log_scales + 4), camera),
+        "tiny": (changed(scene, log_scales=scene.log_scales - 6), camera),
+        "needles": (changed(scene, log_scales=scene.log_scales + torch.tensor([2.0, -6, -6])), camera),
+        "discs": (changed(scene, log_scales=scene.log_scales + torch.tensor([1.0, 1, -12])), camera),
+        "off the screen": (changed(scene, means=scene.means + torch.tensor([500.0, 0, 0])), camera),
+        "half off the screen": (changed(scene, means=scene.means + torch.tensor([30.0, 22, 0])), camera),
+        "invisible": (changed(scene, opacity_logits=torch.full((60,), -40.0)), camera),
+        "opaque": (changed(scene, opacity_logits=torch.full((60,), 20.0)), camera),
+        "one": (scene.select(torch.arange(60) == 3), camera),
+        "none": (scene.select(torch.zeros(60, dtype=torch.bool)), camera),
+        "unnormalised quaternions": (changed(scene, quaternions=scene.quaternions * 100), camera),
+        "degree 0": (make_scene(60, degree=0), camera),
+    }
+
+
+@needs_native
+@pytest.mark.parametrize("name", hard_scenes())
+def test_native_agrees_on_hard_scenes(name):
+    # the depth of a lone Gaussian is constant: its gradients cancel to nothing but rounding
+    assert_agree(*hard_scenes()[name], outputs=("color", "alpha") if name == "one" else "all")
+
+
+def test_reference_gradients_agree_with_finite_differences():
+    gaussians, (pose, intrinsics) = make_scene(12, seed=3), make_camera()
+    features = torch.from_numpy(np.random.default_rng(2).normal(size=(12, 2)))
+    leaves = [getattr(gaussians, name).double().requires_grad_() for name in PARAMETERS]
+    weight = torch.from_numpy(np.random.default_rng(1).normal(size=(1, 24, 32, 7)))
+
+    def loss(means, quaternions, log_scales, opacity_logits, sh, features, pose):
+        result = render(
+            Gaussians(means, quaternions, log_scales, opacity_logits, sh),
+            pose,
+            intrinsics.double() / torch.tensor([[2.0], [2.0], [1.0]], dtype=torch.float64),
+            32,
+            24,
+            backend="reference",
+            features=features,
+        )
+        parts = [result.color, result.alpha[..., None], (result.depth * result.alpha)[..., None], result.features]
+        return (torch.cat(parts, -1) * weight).sum()
+
+    inputs = (*leaves, features.requires_grad_(), pose.double().requires_grad_())
+    assert torch.autograd.gradcheck(loss, inputs, eps=1e-6, atol=2e-3, rtol=1e-3, fast_mode=True)
+
+
+@needs_native
+def test_any_number_of_threads_gives_equal_bytes():
+    scene, camera = make_scene(3000, log_scale=-0.3), make_camera()
+    features = torch.ones(3000, 2)
+    first, first_gradients = draw_with_gradients(scene, *camera, "native", torch.float32, features, threads=1)
+    for threads in (2, 3):
+        again, gradients = draw_with_gradients(scene, *camera, "native", torch.float32, features, threads=threads)
+        for name in ("color", "alpha", "depth", "features"):
+            assert torch.equal(getattr(first, name), getattr(again, name)), name
+        for name, value in first_gradients.items():
+            assert torch.equal(value, gradients[name]), name
+
+
+@pytest.mark.parametrize("backend", ["reference", pytest.param("native", marks=needs_native)])
+@pytest.mark.parametrize("seed", range(4))
+def test_turning_the_splat_with_the_camera_gives_the_original_image(backend, seed):
+    rng = np.random.default_rng(seed)
+    gaussians, (pose, intrinsics) = make_scene(400, seed=seed), make_camera()
+    transform = make_transform(Rotation.random(rng=rng).as_matrix(), rng.normal(size=3) * 80)
+    turned_pose = torch.from_numpy(pose[0].double().numpy() @ invert(transform)).float()[None]
+    original = render(gaussians, pose, intrinsics, WIDTH, HEIGHT, backend=backend)
+    turned = render(gaussians.transformed(transform), turned_pose, intrinsics, WIDTH, HEIGHT, backend=backend)
+    assert original.alpha.mean() > 0.3
+    assert (turned.color - original.color).abs().mean() < 1e-5
+    assert (turned.alpha - original.alpha).abs().mean() < 1e-5
+    wrong = render(gaussians.paper_transformed(transform), turned_pose, intrinsics, WIDTH, HEIGHT, backend=backend)
+    assert (wrong.color - original.color).abs().mean() > 1e-2
+
+
+@pytest.mark.parametrize("backend", ["reference", pytest.param("native", marks=needs_native)])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("name", [*PARAMETERS, "features", "camera_from_world", "intrinsics"])
+def test_numbers_that_are_none_are_refused(backend, name, bad):
+    gaussians, (pose, intrinsics) = make_scene(10), make_camera()
+    features = torch.zeros(10, 1)
+    target = {"features": features, "camera_from_world": pose, "intrinsics": intrinsics}.get(name)
+    (getattr(gaussians, name) if target is None else target).view(-1)[-1] = bad
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        render(gaussians, pose, intrinsics, WIDTH, HEIGHT, backend=backend, features=features)
+
+
+@pytest.mark.parametrize("backend", ["reference", pytest.param("native", marks=needs_native)])
+def test_an_empty_scene_shows_the_background(backend):
+    gaussians, (pose, intrinsics) = make_scene(0), make_camera()
+    background = torch.tensor([0.1, 0.2, 0.3])
+    result = render(
+        gaussians, pose, intrinsics, WIDTH, HEIGHT, backend=backend, background=background, features=torch.zeros(0, 2)
+    )
+    assert torch.equal(result.color, background.expand(1, HEIGHT, WIDTH, 3))
+    assert not result.alpha.any() and not result.depth.any() and result.features.shape == (1, HEIGHT, WIDTH, 2)
+
+
+@pytest.mark.parametrize("backend", ["reference", pytest.param("native", marks=needs_native)])
+def test_several_cameras_are_drawn_as_one_by_one(backend):
+    gaussians = make_scene(100)
+    cameras = [make_camera(offset=(x, 0)) for x in (-8.0, 0.0, 8.0)]
+    poses, intrinsics = (torch.cat(values) for values in zip(*cameras))
+    together = render(gaussians, poses, intrinsics, WIDTH, HEIGHT, backend=backend)
+    for index, (pose, matrix) in enumerate(cameras):
+        alone = render(gaussians, pose, matrix, WIDTH, HEIGHT, backend=backend)
+        assert torch.equal(together.color[index], alone.color[0])
+        assert torch.equal(together.depth[index], alone.depth[0])
+
+
+def test_depth_and_features_of_one_gaussian_are_its_own():
+    gaussians = Gaussians(
+        torch.tensor([[0.0, 0, 40]]),
+        torch.tensor([[1.0, 0, 0, 0]]),
+        torch.full((1, 3), 2.0),
+        torch.tensor([5.0]),
+        torch.zeros(1, 1, 3),
+    )
+    _, intrinsics = make_camera()
+    result = render(gaussians, torch.eye(4)[None], intrinsics, WIDTH, HEIGHT, features=torch.tensor([[3.0]]))
+    seen = result.alpha > 0
+    assert seen.any() and not seen.all()
+    torch.testing.assert_close(result.depth[seen], torch.full((int(seen.sum()),), 40.0), rtol=1e-4, atol=0)
+    torch.testing.assert_close(result.features[..., 0], 3 * result.alpha)
+    assert result.depth[~seen].eq(0).all()
+
+
+def test_wrong_shapes_are_named():
+    gaussians, (pose, intrinsics) = make_scene(10), make_camera()
+    with pytest.raises(ValueError, match=r"expected features \[10, E\], got \[9, 2\]"):
+        render(gaussians, pose, intrinsics, WIDTH, HEIGHT, features=torch.zeros(9, 2))
+    with pytest.raises(ValueError, match=r"expected intrinsics \[1, 3, 3\], got \[2, 3, 3\]"):
+        render(gaussians, pose, intrinsics.repeat(2, 1, 1), WIDTH, HEIGHT)
+    with pytest.raises(ValueError, match="expected backend to be one of"):
+        render(gaussians, pose, intrinsics, WIDTH, HEIGHT, backend="vulkan")
+
+
+def test_without_the_extension_the_reference_draws_and_says_so(monkeypatch):
+    monkeypatch.setattr(native, "available", lambda: False)
+    gaussians, (pose, intrinsics) = make_scene(10), make_camera()
+    with pytest.warns(UserWarning, match="not built"):
+        result = render(gaussians, pose, intrinsics, WIDTH, HEIGHT)
+    assert torch.equal(result.color, render(gaussians, pose, intrinsics, WIDTH, HEIGHT, backend="reference").color)

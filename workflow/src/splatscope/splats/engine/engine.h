@@ -1,0 +1,117 @@
+// Shared between the files of the native rasterizer: the data of one view, and the table of per-processor kernels.
+//
+// A view is drawn in four steps: project every Gaussian to the screen; sort the visible ones by depth; list, for each
+// tile of 16 x 16 pixels, the Gaussians whose ellipse touches it, in depth order; blend each tile front to back.
+// The backward pass walks the tiles back to front and leaves one gradient slot per (Gaussian, tile) pair; the slots of a
+// Gaussian lie side by side and are added up in order. No atomics: equal input gives equal bytes for any thread count.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace splat {
+
+// constants.py has the same values and says what they are
+constexpr float kMinAlpha = 1.0f / 255, kMaxAlpha = 0.999f, kMinTransmittance = 1e-4f, kBlur = 0.3f;
+constexpr float kFrustumMargin = 0.15f;
+constexpr int kTile = 16, kTilePixels = kTile * kTile;
+constexpr int kMaxChannels = 64;   // colour, depth and features together
+constexpr int kMoments = 6;        // geometric sums in a gradient slot, behind the channels
+constexpr int kChunk = 1024;       // Gaussians per task; fixed, so that sums over chunks do not depend on the threads
+constexpr float kLog2e = 1.4426950408889634f;
+
+// What the caller passes; layouts are mirrored by ctypes in native.py.
+struct Model {
+  int64_t count;
+  int32_t coefficients;  // SH coefficients per colour in `sh`
+  int32_t features_per_gaussian;
+  const float *means, *quaternions, *log_scales, *opacity_logits, *sh;
+  const float *features;      // [count, features_per_gaussian] or null
+  const float *mean_offsets;  // [count, 2] px or null
+};
+struct View {
+  int32_t width, height, sh_degree, threads;
+  float camera_from_world[12];  // row-major [3, 4]
+  float fx, fy, cx, cy, near_plane;
+};
+struct Gradients {  // each may be null
+  float *means, *quaternions, *log_scales, *opacity_logits, *sh, *features, *mean_offsets;
+  double *camera_from_world;  // [3, 4]
+};
+
+// A Gaussian on the screen: with v = dy + skew dx, alpha = opacity * 2^-(fall_x dx^2 + fall_v v^2). Written by dx and v,
+// which are independent, nothing cancels even for needles. Drawn where the power of 2 is at least `cut`.
+struct alignas(64) Splat {
+  float x, y;  // centre, px
+  float skew, fall_x, fall_v;
+  float opacity, cut;
+  // the ellipse power = cut: at dx, v lies within -+ sqrt(reach - curve * dx^2); dy is extreme at dx = -+turn
+  float curve, reach, turn;
+  float colour[3], depth;
+  uint32_t clamped;  // bit i set where colour channel i was below 0
+};
+
+struct Entry {
+  uint32_t rank;  // place of the Gaussian in depth order
+  uint32_t slot;  // its gradient slot for this tile
+};
+
+// Everything about one drawn view that the backward pass needs; buffers are kept from view to view.
+struct Frame {
+  View view;
+  int tiles_x, tiles_y;
+  int channels, gradient_channels;      // drawn, and carried back: colour [, depth [, features]]
+  std::vector<Splat> projected;         // [count], by Gaussian
+  std::vector<uint64_t> keys, scratch;  // depth bits << 32 | Gaussian, of the visible
+  std::vector<uint8_t> visible;         // [count]
+  std::vector<Splat> splats;            // [visible], by rank
+  std::vector<uint32_t> order;          // [visible], Gaussian of a rank
+  std::vector<uint32_t> rank;           // [count], valid where visible
+  std::vector<uint32_t> first_slot;     // [visible + 1]
+  std::vector<uint32_t> tile_start;     // [tiles + 1]
+  std::vector<Entry> entries;           // by tile, in depth order
+  std::vector<float> transmittance;     // [tiles * kTilePixels] light left behind everything
+  std::vector<int32_t> end;             // [tiles * kTilePixels] entry at which the pixel ended, or INT32_MAX
+  std::vector<float> slots;             // [slots, channels + kMoments]
+};
+
+struct RasterPlanes {
+  float *channel[kMaxChannels];  // [H, W] each
+  float *alpha;                  // [H, W]
+};
+struct GradientPlanes {
+  const float *channel[kMaxChannels];  // null: no gradient
+  const float *alpha;
+};
+
+// The hot loops, compiled once for each instruction set.
+struct Kernels {
+  const char *name;
+  // false when a number of Gaussian [first, last) is not finite
+  bool (*project)(Frame &, const Model &, int64_t first, int64_t last);
+  void (*project_backward)(const Frame &, const Model &, const Gradients &, int64_t first, int64_t last,
+                           double camera_gradient[12]);
+  void (*blend)(Frame &, const Model &, const RasterPlanes &, int tile);
+  void (*blend_backward)(Frame &, const Model &, const GradientPlanes &, int tile);
+  void (*ssim_rows)(const struct SsimTask &, int first, int last, double &sum);
+  void (*ssim_gradient_rows)(const struct SsimTask &, int first, int last, double &sum);
+};
+extern const Kernels kBaselineKernels;
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define SPLAT_X86_DISPATCH 1
+extern const Kernels kAvx2Kernels, kAvx512Kernels;
+#endif
+
+// One image pair of the loss (1 - weight) * L1 + weight * (1 - SSIM), planar float32 [planes, height, width].
+struct SsimTask {
+  int planes, height, width;
+  float weight;
+  const float *image, *target;
+  const uint8_t *mask;  // [height, width] or null; 0: the pixel counts as equal to its target
+  float l1_scale;       // 1 / number of values that count
+  float *gradient;      // of the loss, [planes, height, width]
+  float *partial[3];    // derivatives of the mean SSIM by windowed moments, [planes, height, width] each
+};
+constexpr int kWindow = 11, kRadius = kWindow / 2;
+
+}  // namespace splat
