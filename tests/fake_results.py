@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,13 +13,19 @@ import torch
 import trimesh
 from scipy.spatial.transform import Rotation
 
+from splatscope.annotate import annotate_dataset
+from splatscope.config.annotate import AnnotateConfig
+from splatscope.config.evaluate import EvaluateConfig
+from splatscope.evaluate import evaluate_replay, evaluate_truth
 from splatscope.evaluate.replay import RealRecording, ReplayOutputs
 from splatscope.evaluate.truth import EstimatedFiles, TruthFiles
-from splatscope.files import write_json, write_table
+from splatscope.files import write_bytes, write_json, write_table
 from splatscope.geometry import Camera, apply, look_at, make_transform, pose_columns
-from splatscope.images import encode_png, resize_area
+from splatscope.images import encode_jpeg, encode_png, resize_area
+from splatscope.report import ReportInputs
 from splatscope.shards import Frame, write_shard
 from splatscope.splats.gaussians import Gaussians, write_ply
+from splatscope.summary import SummaryInputs, write_summary
 
 CAMERA = Camera(128, 96, 110.0, 110.0, 64.0, 48.0)
 UP = np.array([0, -1.0, 0])
@@ -70,8 +78,7 @@ def frame(index: int, recording: str = "scene", *, shift: float = 0.0, second: b
         {
             "camera": CAMERA.to_dict(),
             "world_from_camera": world_from_camera.tolist(),
-            "recording": recording,
-            "frame": index,
+            "source": {"recording": recording, "frame": index},
             "instances": [
                 {"instance": number, "name": name, "class_id": class_id, "world_from_tool_sensor": pose.tolist()}
                 for number, (name, class_id, pose) in enumerate(tools, start=1)
@@ -228,3 +235,118 @@ def write_tool_splat(path: Path, points: np.ndarray) -> None:
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_ply(path, gaussians)
+
+
+def write_results(folder: Path, *, truth: bool = True, scene: bool = True, frames: int = 6) -> ReportInputs:
+    """Everything the report reads, as the chain leaves it."""
+    estimated, known = write_truth(folder, clock_error_s=0.003)
+    if truth:
+        evaluate_truth(estimated, known, EvaluateConfig(), folder / "evaluate/truth.json")
+    datasets = ["sampled"]
+    for dataset, shift in (("replay", 0.0), ("replay_paper", 2.0)) if scene else ():
+        shards, recordings, outputs = write_replay(folder, frames, shift, dataset)
+        if not truth:
+            recordings = {name: replace(recording, truth=None) for name, recording in recordings.items()}
+        evaluate_replay(shards, recordings, EvaluateConfig(), outputs)
+        datasets.append(dataset)
+    shards = [folder / "render/sampled/shard_000000.tar"]
+    write_shard(shards[0], [frame(index, second=index % 3 == 0) for index in range(2 * frames)])
+    manifest = annotate_dataset(shards, CLASS_TABLE, AnnotateConfig(), folder / "dataset/sampled", name="sampled")
+    roles = {"background": "background", "needle_driver": "tool"} | ({"scene": "scene"} if scene else {})
+    rng = np.random.default_rng(0)
+    for number, name in enumerate(roles):
+        write_ingest(folder / "ingest" / name, name, roles[name], number)
+        count = 40
+        residuals = {"residual_mm": rng.gamma(3, 0.15, count), "residual_deg": rng.gamma(3, 0.08, count)}
+        table = {"frame": np.arange(count), "time_s": np.arange(count) / 4, "valid": np.ones(count, bool)}
+        write_table(folder / f"poses/{name}.parquet", pd.DataFrame(table | residuals))
+    write_json(
+        folder / "poses/poses.json",
+        {"metric": True, "mode": "both", "camera_sensor_from_camera": np.eye(4).tolist()},
+    )
+    for group, registered in (("site", 78), ("needle_driver", 40)):
+        content = {
+            "registered": registered,
+            "frames": registered + 2,
+            "points": 4321,
+            "mean_reprojection_error_px": 0.71,
+        }
+        write_json(folder / f"sfm/{group}/sfm.json", content)
+    for model in ("site", "needle_driver"):
+        write_splat(folder / "splat" / model)
+    counts = [("all", 9000), ("opaque", 8100), ("centre", 3100), ("plane", 2500), ("cluster", 2300)]
+    write_json(
+        folder / "extract/needle_driver/extract.json",
+        {"counts": [{"step": step, "gaussians": count} for step, count in counts], "tip_mm": [0, 0, 0]},
+    )
+    write_png(folder / "extract/needle_driver/extract.png", np.hstack([tissue(i) for i in range(4)]))
+    for dataset in datasets:
+        content = {"frames": manifest["counts"]["images"], "rejected": {"tool_pose_invalid": 3}}
+        write_json(folder / f"compose/{dataset}.json", content)
+    jobs = ("ingest_recording/scene", "train_splat/site", "render_shard/sampled_000000", "solve_poses")
+    for number, job in enumerate(jobs):
+        write_benchmark(folder / f"benchmarks/{job}.tsv", 12.5 * (number + 1), 1_000_000 + 10 * number)
+    benchmarks = [folder / f"benchmarks/{job}.tsv" for job in jobs]
+    write_summary(
+        SummaryInputs(
+            dataset_manifest=folder / "dataset/sampled/manifest.json",
+            frame_tables={name: folder / f"ingest/{name}/frames.parquet" for name in roles},
+            sfm={group: folder / f"sfm/{group}/sfm.json" for group in ("site", "needle_driver")},
+            splats={model: folder / f"splat/{model}/splat.json" for model in ("site", "needle_driver")},
+            replay=folder / "evaluate/replay.json" if scene else None,
+            replay_paper=folder / "evaluate/replay_paper.json" if scene else None,
+            truth=folder / "evaluate/truth.json" if truth else None,
+            benchmarks=benchmarks,
+        ),
+        folder / "summary.json",
+    )
+    return ReportInputs(
+        summary=folder / "summary.json",
+        recordings=[{"name": name, "role": role} for name, role in roles.items()],
+        ingest={name: folder / "ingest" / name for name in roles},
+        sfm={group: folder / f"sfm/{group}/sfm.json" for group in ("site", "needle_driver")},
+        poses=folder / "poses",
+        splats={model: folder / "splat" / model for model in ("site", "needle_driver")},
+        extracts={"needle_driver": folder / "extract/needle_driver"},
+        compose={dataset: folder / f"compose/{dataset}.json" for dataset in datasets},
+        datasets={"sampled": folder / "dataset/sampled"},
+        evaluate=folder / "evaluate",
+        benchmarks=benchmarks,
+        provenance={"Seed": "0", "Configuration": "sha256 0123456789abcdef"},
+    )
+
+
+def write_ingest(folder: Path, name: str, role: str, number: int) -> None:
+    reasons = (["", "", "", "not_sampled", "not_sampled", "blurred", "duplicate", "no_pose", ""] * 20)[
+        : 90 + 7 * number
+    ]
+    table = {"frame": np.arange(len(reasons)), "reason": reasons, "kept": [reason == "" for reason in reasons]}
+    write_table(folder / "frames.parquet", pd.DataFrame(table))
+    thumbnails = np.vstack([np.hstack([tissue(6 * row + column) for column in range(6)]) for row in range(2)])
+    write_bytes(folder / "thumbnails.jpg", encode_jpeg(thumbnails))
+    write_json(
+        folder / "ingest.json",
+        {
+            "recording": name,
+            "role": role,
+            "video": {"width": 640, "height": 512, "fps": 30.0, "duration_s": len(reasons) / 30},
+            "clock_offset_s": 0.2123 - 0.1 * number,
+            "clock_offset_uncertainty_s": 0.0021,
+            "tracker": {"layout": "NDI CSV", "rate_hz": 40.0},
+            "warnings": ["the tracker log's last row is cut off and was left out"] if number == 1 else [],
+        },
+    )
+
+
+def write_splat(folder: Path) -> None:
+    iterations = np.arange(0, 3001, 100)
+    curve = {"iteration": iterations, "loss": 0.3 / (1 + iterations / 300), "psnr": 30 - 14 / (1 + iterations / 400)}
+    write_table(folder / "curve.csv", pd.DataFrame(curve))
+    write_json(folder / "splat.json", {"heldout_psnr": 28.31, "gaussians": 21034, "iterations": 3000, "seconds": 93.2})
+    write_png(folder / "heldout.png", np.vstack([np.hstack([tissue(i, sharp=s) for i in range(5)]) for s in (1, 0.8)]))
+
+
+def write_benchmark(path: Path, seconds: float, end: float) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"s\th:m:s\tmax_rss\n{seconds:.4f}\t0:00:12\t100.0\n")
+    os.utime(path, (end, end))

@@ -49,11 +49,11 @@ def evaluate_replay(
 ) -> dict:
     """Compare the frames of the `rendered` shards with the real ones and return the summary that is written.
 
-    Each rendered frame's meta names what it imitates: `recording` and `frame` (the video frame's index). The real frame
-    is reduced to the rendered size by area averaging. Per image: PSNR (dB), SSIM and LPIPS over the valid pixels (see
-    similarity.py), and where there is truth the IoU of visible masks, of the boxes round them and of amodal masks, each
-    the mean over the tool classes that either image shows. The true maps are reduced like the image; a pixel belongs
-    to a mask when more than half of its area does.
+    Each rendered frame's meta names what it imitates: `source`, with `recording` and `frame` (the video frame's index).
+    The real frame is reduced to the rendered size by area averaging. Per image: PSNR (dB), SSIM and LPIPS over the
+    valid pixels (see similarity.py), and where there is truth the IoU of visible masks, of the boxes round them and of
+    amodal masks, each the mean over the tool classes that either image shows. The true maps are reduced like the image;
+    a pixel belongs to a mask when more than half of its area does.
 
     The summary holds mean and sample standard deviation over the images for each metric (null where not available) and
     the best and worst image by PSNR, whose overlays are written.
@@ -149,12 +149,13 @@ def _frames_by_index(shard: Path, wanted: set[int]):
 
 
 def _imitated(frame: Frame, sources: Mapping[str, _Source], rendered: Sequence[str | Path]) -> tuple[str, int]:
-    name, index = frame.meta.get("recording"), frame.meta.get("frame")
-    if name not in sources or index is None:
+    source = frame.meta.get("source", {})
+    name, index = source.get("recording"), source.get("frame", -1)
+    if name not in sources or index < 0:
         raise InputError(
             rendered[0],
             f"frame {frame.key}",
-            found=f"recording {name!r}, frame {index!r}",
+            found=f"source {source}",
             expected=f"one of the recordings {sorted(sources)} and the index of a video frame",
             remedy="evaluate only replayed datasets, with the recordings they replay",
         )
