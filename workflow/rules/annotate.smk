@@ -6,6 +6,7 @@ rule annotate_dataset:
     input:
         frames=lambda wildcards: shard_files(wildcards.dataset, "tar"),
         manifests=lambda wildcards: shard_files(wildcards.dataset, "json"),
+        scenes="results/compose/{dataset}.json",
         classes=CLASSES,
     output:
         coco="results/dataset/{dataset}/annotations.json",

@@ -6,7 +6,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from splatscope.config.load import check_config
-from splatscope.digests import code_digest
+from splatscope.digests import code_digest, settings_digest
 from splatscope.errors import InputError
 from splatscope.recordings import Role, read_recordings
 
@@ -43,6 +43,7 @@ SCENES = [name for name, row in RECORDINGS.items() if row.role is Role.SCENE]
 SITE = [name for name, row in RECORDINGS.items() if row.role is not Role.TOOL]
 GROUPS = {"site": SITE} | {tool: [tool] for tool in TOOLS}
 MODELS = {"site": BACKGROUNDS} | {tool: [tool] for tool in TOOLS}
+PHANTOM_TOOLS = [name for name in TOOLS if Path(PHANTOM) in RECORDINGS[name].video.parents]
 PHANTOM_NAMES = [name for name, row in RECORDINGS.items() if Path(PHANTOM) in row.video.parents]
 
 

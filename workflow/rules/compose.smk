@@ -5,6 +5,7 @@ rule compose_replay:
     input:
         tables=expand("results/poses/{name}.parquet", name=SCENES),
         cameras=expand("results/poses/{name}.camera.json", name=SCENES),
+        extracted=expand("results/extract/{tool}/extract.json", tool=TOOLS),
         classes=CLASSES,
     output:
         scenes="results/compose/{dataset}.parquet",
@@ -19,6 +20,7 @@ rule compose_replay:
         recordings=SCENES,
         tools=TOOLS,
         config=settings("compose"),
+        seed=CONFIG.seed,
         code=script_digest("compose_replay"),
     message:
         "Composing {wildcards.dataset} from the scene recordings' poses"
@@ -31,9 +33,8 @@ rule sample_scenes:
         site="results/splat/site/model.ply",
         tools=expand("results/extract/{tool}/tool.ply", tool=TOOLS),
         extracted=expand("results/extract/{tool}/extract.json", tool=TOOLS),
-        site_tables=expand("results/poses/{name}.parquet", name=BACKGROUNDS),
-        site_cameras=expand("results/poses/{name}.camera.json", name=BACKGROUNDS),
-        tool_tables=expand("results/poses/{tool}.parquet", tool=TOOLS),
+        tables=expand("results/poses/{name}.parquet", name=BACKGROUNDS),
+        cameras=expand("results/poses/{name}.camera.json", name=BACKGROUNDS),
         classes=CLASSES,
     output:
         scenes="results/compose/sampled.parquet",
@@ -43,6 +44,7 @@ rule sample_scenes:
     benchmark:
         "results/benchmarks/sample_scenes.tsv"
     params:
+        recordings=BACKGROUNDS,
         tools=TOOLS,
         config=settings("compose"),
         seed=CONFIG.seed,

@@ -31,12 +31,13 @@ rule evaluate_replay:
 rule evaluate_truth:
     input:
         truth="results/phantom/truth/truth.json",
-        mesh="results/phantom/truth/needle_driver.ply",
+        meshes=expand("results/phantom/truth/{tool}.ply", tool=PHANTOM_TOOLS),
         truth_poses=expand("results/phantom/truth/{name}.parquet", name=PHANTOM_NAMES),
         poses=expand("results/poses/{name}.parquet", name=PHANTOM_NAMES),
         alignment="results/poses/poses.json",
         ingest=expand("results/ingest/{name}/ingest.json", name=PHANTOM_NAMES),
-        tool="results/extract/needle_driver/tool.ply",
+        splats=expand("results/extract/{tool}/tool.ply", tool=PHANTOM_TOOLS),
+        extracted=expand("results/extract/{tool}/extract.json", tool=PHANTOM_TOOLS),
     output:
         summary="results/evaluate/truth.json",
     log:
@@ -45,7 +46,9 @@ rule evaluate_truth:
         "results/benchmarks/evaluate_truth.tsv"
     params:
         recordings=PHANTOM_NAMES,
+        tools=PHANTOM_TOOLS,
         config=settings("evaluate"),
+        seed=CONFIG.seed,
         code=script_digest("evaluate_truth"),
     message:
         "Comparing poses and tool with the phantom's truth"

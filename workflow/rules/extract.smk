@@ -6,6 +6,7 @@ rule extract_tool:
         splat="results/splat/{tool}/model.ply",
         table="results/poses/{tool}.parquet",
         camera="results/poses/{tool}.camera.json",
+        frames="results/ingest/{tool}/frames.tar",
     output:
         tool="results/extract/{tool}/tool.ply",
         paper="results/extract/{tool}/tool_paper.ply",

@@ -13,7 +13,7 @@ rule ingest_recording:
         table="results/ingest/{recording}/frames.parquet",
         camera="results/ingest/{recording}/camera.json",
         valid="results/ingest/{recording}/valid.png",
-        summary="results/ingest/{recording}/ingest.json",
+        record="results/ingest/{recording}/ingest.json",
         thumbnails="results/ingest/{recording}/thumbnails.jpg",
     log:
         "results/logs/ingest_recording/{recording}.log",

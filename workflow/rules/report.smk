@@ -1,23 +1,30 @@
 # report: everything above -> one self-contained HTML page and the headline figures as JSON.
 
-EVALUATED = ["replay", "replay_paper"] if SCENES and TOOLS else []
-TRUTH = ["results/evaluate/truth.json"] if "needle_driver" in PHANTOM_NAMES else []
+REPLAYS = ["replay", "replay_paper"] if SCENES and TOOLS else []
+
+
+def if_replayed(*files):
+    """The files of the replay, when there is a scene recording to replay."""
+    return list(files) if REPLAYS else []
 
 
 rule write_summary:
     input:
-        dataset="results/dataset/sampled/annotations.json",
-        ingest=expand("results/ingest/{name}/ingest.json", name=RECORDINGS),
+        dataset="results/dataset/sampled/manifest.json",
+        tables=expand("results/ingest/{name}/frames.parquet", name=RECORDINGS),
         sfm=expand("results/sfm/{group}/sfm.json", group=GROUPS),
-        poses="results/poses/poses.json",
         splats=expand("results/splat/{model}/splat.json", model=MODELS),
-        evaluated=expand("results/evaluate/{dataset}.json", dataset=EVALUATED),
-        truth=TRUTH,
+        replay=if_replayed("results/evaluate/replay.json"),
+        replay_paper=if_replayed("results/evaluate/replay_paper.json"),
+        truth="results/evaluate/truth.json" if PHANTOM_NAMES else [],
     output:
         "results/summary.json",
     log:
         "results/logs/write_summary.log",
     params:
+        recordings=list(RECORDINGS),
+        groups=list(GROUPS),
+        models=list(MODELS),
         code=script_digest("write_summary"),
     message:
         "Collecting the headline figures"
@@ -32,18 +39,23 @@ rule write_report:
         residuals="results/poses/residuals.png",
         splats=expand("results/splat/{model}/{file}", model=MODELS, file=["curve.csv", "heldout.png"]),
         extracts=expand("results/extract/{tool}/{file}", tool=TOOLS, file=["extract.json", "extract.png"]),
-        evaluated=expand(
-            "results/evaluate/{dataset}{suffix}", dataset=EVALUATED, suffix=[".csv", "_best.png", "_worst.png"]
-        ),
+        scenes=expand("results/compose/{dataset}.json", dataset=["sampled", *REPLAYS]),
+        overlays=expand("results/evaluate/{dataset}_{pair}.png", dataset=REPLAYS, pair=["best", "worst"]),
+        rows=expand("results/evaluate/{dataset}.parquet", dataset=REPLAYS),
         dataset="results/dataset/sampled/manifest.json",
-        frames=shard_files("sampled", "tar"),
     output:
         "results/report.html",
     log:
         "results/logs/write_report.log",
     params:
         recordings=list(RECORDINGS.values()),
+        groups=list(GROUPS),
+        models=list(MODELS),
+        tools=TOOLS,
+        datasets=["sampled", *REPLAYS],
         config=settings("report"),
+        seed=CONFIG.seed,
+        config_digest=settings_digest(CONFIG.model_dump(mode="json")),
         code=script_digest("write_report"),
     message:
         "Writing the report"

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 SOURCE = Path(__file__).resolve().parent.parent  # the folder that holds the package `splatscope`
 NATIVE_SUFFIXES = (".cpp", ".h")
@@ -72,3 +74,18 @@ def _module_files(name: str) -> list[Path]:
     files = [SOURCE.joinpath(*parts[:depth], "__init__.py") for depth in range(1, len(parts) + 1)]
     files.append(SOURCE.joinpath(*parts).with_suffix(".py"))
     return [file for file in files if file.is_file()]
+
+
+def settings_digest(settings: dict) -> str:
+    """Short SHA-256 of settings."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def provenance(snakemake: Any) -> dict[str, Any]:
+    """What a shard's manifest says of its making: rule, seed, and digests of the settings and the code."""
+    return {
+        "rule": snakemake.rule,
+        "seed": snakemake.params.seed,
+        "config_digest": settings_digest(snakemake.params.config),
+        "code_digest": snakemake.params.code,
+    }
