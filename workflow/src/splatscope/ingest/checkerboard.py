@@ -17,7 +17,7 @@ from splatscope.ingest.motion import image_motion, tracking_image
 from splatscope.ingest.tracker_log import TrackerLog
 from splatscope.ingest.video import read_frames
 
-SEARCHED_FRAMES = 150  # frames in which the board is looked for, evenly spread
+SEARCHED_FRAMES = 80  # frames in which the board is looked for, evenly spread
 CALIBRATION_VIEWS = 40  # the most different of those found; more add time, not accuracy
 MIN_VIEWS = 8
 WORST_VIEW_RATIO = 3.0  # views with more than this times the median error are left out

@@ -93,6 +93,7 @@ def ingest_recording(
         "clock_offset_reliable": clock.reliable if clock else None,
         "clock_offset_source": None if clock is None else "estimated" if fixed_offset is None else "config",
         "clock_r_squared": clock.r_squared if clock and fixed_offset is None else None,
+        "clock_distinctness": clock.distinctness if clock and fixed_offset is None else None,
         "tracker": log.statistics() if log else None,
         "tools": tools,
         "calibration": _calibration_record(calibration),
@@ -164,7 +165,7 @@ def _calibrate(
 def _clock(recording: Recording, config: IngestConfig, survey: Survey, log: TrackerLog, seed: int) -> ClockOffset:
     fixed = config.clock_offset_s.get(recording.name)
     if fixed is not None:
-        return ClockOffset(fixed, 0.0, 0.0, 0, True)
+        return ClockOffset(fixed, 0.0, 1.0, float("inf"), 0, True)
     return estimate_clock_offset(
         survey.time_s,
         survey.motion,

@@ -1,0 +1,114 @@
+"""The clock offset between video and tracker, on a plane seen by a hand-held camera."""
+
+from functools import cache
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from ingest_material import hand_held_path, plane_texture, render_plane, tracked_poses
+from splatscope.errors import InputError
+from splatscope.ingest.clock import estimate_clock_offset
+from splatscope.ingest.motion import image_motion, tracking_image
+from splatscope.ingest.tracker_log import TrackerLog
+
+SECONDS = 8
+FRAME_TIMES = np.arange(SECONDS * 30) / 30
+
+
+def with_tool(index: int, image: np.ndarray) -> np.ndarray:
+    """A tool that moves on its own through a fifth of the view."""
+    x = int(160 + 80 * np.sin(index * 0.11))
+    cv2.rectangle(image, (x - 30, 0), (x + 30, 180), (150, 150, 150), -1)
+    for y in range(0, 180, 20):
+        cv2.circle(image, (x + (y * 7) % 40 - 16, y), 5, (255, 255, 255), -1)
+    return image
+
+
+@cache
+def motion_of(seed: int, tool: bool) -> np.ndarray:
+    texture = plane_texture(seed)
+    images = (render_plane(pose, texture) for pose in hand_held_path(FRAME_TIMES, seed))
+    small = [tracking_image(with_tool(i, image) if tool else image) for i, image in enumerate(images)]
+    return np.array([image_motion(first, second) for first, second in pairwise(small)])
+
+
+def log_of(seed: int, offset_s: float, missing: float = 0.05, reorder: int = 0) -> TrackerLog:
+    times = np.arange(-1, SECONDS + 1, 1 / 40) + offset_s
+    poses = tracked_poses(times, offset_s, seed)
+    if reorder:
+        quaternion = Rotation.from_matrix(poses[:, :3, :3]).as_quat(scalar_first=True)
+        poses[:, :3, :3] = Rotation.from_quat(np.roll(quaternion, reorder, 1), scalar_first=True).as_matrix()
+    rng = np.random.default_rng(seed)
+    poses[rng.random(len(poses)) < missing] = np.nan
+    poses[100:116] = np.nan  # a gap of 0.4 s
+    return TrackerLog("log.csv", "test", times, {"camera": poses})
+
+
+@pytest.mark.parametrize(
+    "seed, tool, offset_s", [(0, False, 0.13), (1, False, -0.72), (0, True, -0.05), (2, True, 0.5)]
+)
+def test_offset_is_found(seed, tool, offset_s):
+    found = estimate_clock_offset(FRAME_TIMES, motion_of(seed, tool), log_of(seed, offset_s), "camera")
+    assert abs(found.offset_s - offset_s) < (0.010 if tool else 0.005)
+    assert found.uncertainty_s < 0.015 and found.reliable
+    assert found.r_squared > 0.85
+
+
+def test_same_seed_same_answer():
+    motion, log = motion_of(0, True), log_of(0, 0.2)
+    assert estimate_clock_offset(FRAME_TIMES, motion, log, "camera", seed=3) == estimate_clock_offset(
+        FRAME_TIMES, motion, log, "camera", seed=3
+    )
+
+
+@pytest.mark.parametrize("tool", [False, True])
+@pytest.mark.parametrize("reorder", [1, -1])
+def test_wrong_quaternion_order_is_refused(reorder, tool):
+    with pytest.raises(InputError, match="wrong quaternion order"):
+        estimate_clock_offset(FRAME_TIMES, motion_of(0, tool), log_of(0, 0.13, reorder=reorder), "camera")
+
+
+def test_log_of_another_recording_is_not_believed():
+    try:
+        found = estimate_clock_offset(FRAME_TIMES, motion_of(0, False), log_of(5, 0.13), "camera")
+    except InputError as error:
+        assert "image motion" in str(error)
+    else:
+        assert not found.reliable
+
+
+def test_static_camera_is_refused():
+    rng = np.random.default_rng(0)
+    noise = 1e-4 * rng.standard_normal((len(FRAME_TIMES) - 1, 4))
+    times = np.arange(-1, SECONDS + 1, 1 / 40)
+    poses = np.repeat(tracked_poses(np.zeros(1), 0.0), len(times), 0)
+    poses[:, :3, 3] += 0.05 * rng.standard_normal((len(times), 3))
+    log = TrackerLog("log.csv", "test", times, {"camera": poses})
+    with pytest.raises(InputError, match=r"hardly moves[\s\S]*clock_offset_s\.scene"):
+        estimate_clock_offset(FRAME_TIMES, noise, log, "camera", recording="scene")
+    nothing = np.full((len(FRAME_TIMES) - 1, 4), np.nan)
+    with pytest.raises(InputError, match="between 0 pairs"):
+        estimate_clock_offset(FRAME_TIMES, nothing, log, "camera")
+
+
+def test_offset_outside_the_search_is_refused():
+    motion = motion_of(0, False)
+    with pytest.raises(InputError, match="clock_search_s"):
+        estimate_clock_offset(FRAME_TIMES, motion, log_of(0, 0.34), "camera", search_s=0.3)
+    with pytest.raises(InputError, match="no common stretch"):
+        estimate_clock_offset(FRAME_TIMES, motion, log_of(0, 500.0), "camera")
+    found = estimate_clock_offset(FRAME_TIMES, motion, log_of(0, 2.5), "camera", search_s=4)
+    assert abs(found.offset_s - 2.5) < 0.005
+
+
+def test_image_motion_of_a_known_shift_and_turn():
+    image = cv2.cvtColor(plane_texture(0, 320), cv2.COLOR_RGB2GRAY)
+    angle, growth = 0.02, 0.015
+    turn = cv2.getRotationMatrix2D((159.5, 159.5), -np.degrees(angle), 1 + growth)
+    turn[:, 2] += [3, -2]
+    motion = image_motion(image, cv2.warpAffine(image, turn, (320, 320), borderMode=cv2.BORDER_REFLECT))
+    np.testing.assert_allclose(motion, [3 / 320, -2 / 320, angle, growth], atol=2e-3)
+    assert np.isnan(image_motion(np.zeros_like(image), image)).all()
