@@ -25,7 +25,7 @@ _BAD_FLOAT = -3.0e28  # NDI writes -3.697314E28 for a value that is not there
 def is_toolbox(text: str) -> bool:
     """Whether the first line is a ToolBox header."""
     cells = _split(text.lstrip().splitlines()[0])
-    return cells[0] == "Tools" or any(cell.startswith("Port ") for cell in cells)
+    return cells[0] == "Tools" or ("State" in cells and any(cell.startswith("Port ") for cell in cells))
 
 
 def is_wall_clock_table(text: str) -> bool:
