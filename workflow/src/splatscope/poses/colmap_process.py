@@ -1,0 +1,182 @@
+"""COLMAP in a process of its own: `python -m splatscope.poses.colmap_process JOB.json`.
+
+pycolmap's libraries clash with those of Pillow and OpenCV when a PNG is written after the import, so nothing here
+imports either, and nothing else imports pycolmap. Everything runs on one thread: RANSAC and bundle adjustment give
+other bytes on other numbers of threads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from splatscope.poses.pairs import all_pairs, pairs_by_appearance
+
+MAX_RANSAC_TRIALS = 1000  # pairs that do not overlap would otherwise run ten times as long to no end
+
+
+def main(job_file: str) -> None:
+    """Run the job described in `job_file`; leaves a COLMAP model and `statistics.json` in its output folder."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: no orphan goes on computing
+    import pycolmap
+
+    pycolmap.logging.minloglevel = 2
+    job = json.loads(Path(job_file).read_text())
+    pycolmap.set_random_seed(job["seed"])
+    clock = _Clock()
+    database = Path(job["folder"]) / "database.db"
+    _extract(pycolmap, job, database)
+    clock.done("features")
+    _match(pycolmap, job, database)
+    clock.done("matching")
+    run = _reconstruct if job["poses"] is None else _triangulate
+    model = run(pycolmap, job, database)
+    clock.done("mapping")
+    output = Path(job["output"])
+    if model is not None:
+        model.write_binary(output)
+    (output / "statistics.json").write_text(json.dumps(_statistics(model) | {"seconds": clock.seconds}))
+
+
+class _Clock:
+    def __init__(self):
+        self.start, self.seconds = time.perf_counter(), {}
+
+    def done(self, step: str) -> None:
+        now = time.perf_counter()
+        self.seconds[step] = round(now - self.start, 1)
+        self.start = now
+        print(f"{step}: {self.seconds[step]} s", flush=True)
+
+
+def _extract(pycolmap, job: dict, database: Path) -> None:
+    options = pycolmap.FeatureExtractionOptions(num_threads=1, use_gpu=False)
+    options.sift.max_num_features = job["max_features"]
+    options.sift.first_octave = job["first_octave"]
+    options.sift.peak_threshold = job["peak_threshold"]
+    camera_ids: dict[str, int] = {}  # recordings of one camera share it
+    for recording in job["recordings"]:
+        reader = pycolmap.ImageReaderOptions(camera_model=recording["camera_model"])
+        if recording["camera_params"]:
+            reader.camera_params = ",".join(repr(value) for value in recording["camera_params"])
+        if recording["mask"]:
+            reader.camera_mask_path = recording["mask"]
+        identity = recording["camera_identity"]
+        if identity in camera_ids:
+            reader.existing_camera_id = camera_ids[identity]
+        pycolmap.extract_features(
+            database,
+            Path(job["images"]),
+            image_names=recording["image_names"],
+            camera_mode=pycolmap.CameraMode.SINGLE,
+            reader_options=reader,
+            extraction_options=options,
+            device=pycolmap.Device.cpu,
+        )
+        if identity not in camera_ids:
+            with pycolmap.Database.open(database) as opened:
+                camera_ids[identity] = max(camera.camera_id for camera in opened.read_all_cameras())
+
+
+def _match(pycolmap, job: dict, database: Path) -> None:
+    names = [name for recording in job["recordings"] for name in recording["image_names"]]
+    if job["pairs"] is not None:
+        pairs = np.array(job["pairs"]).reshape(-1, 2)
+    elif len(names) <= job["exhaustive_limit"]:
+        pairs = all_pairs(len(names))
+    else:
+        pairs = pairs_by_appearance(_sketches(pycolmap, database, names), job["neighbours"])
+    print(f"{len(names)} images, {len(pairs)} pairs", flush=True)
+    match_list = Path(job["folder"]) / "pairs.txt"
+    match_list.write_text("".join(f"{names[i]} {names[j]}\n" for i, j in pairs))
+    verification = pycolmap.TwoViewGeometryOptions(detect_watermark=False)
+    verification.ransac.max_num_trials = MAX_RANSAC_TRIALS
+    verification.ransac.random_seed = job["seed"]
+    pycolmap.match_image_pairs(
+        database,
+        matching_options=pycolmap.FeatureMatchingOptions(num_threads=1, use_gpu=False),
+        pairing_options=pycolmap.ImportedPairingOptions(match_list_path=match_list),
+        verification_options=verification,
+        device=pycolmap.Device.cpu,
+    )
+
+
+def _sketches(pycolmap, database: Path, names: list[str]) -> list[np.ndarray]:
+    sketches = []
+    with pycolmap.Database.open(database) as opened:
+        ids = {image.name: image.image_id for image in opened.read_all_images()}
+        for name in names:
+            descriptors = opened.read_descriptors(ids[name]).data.astype(np.float32)
+            keypoints = opened.read_keypoints(ids[name])  # [F, 6]: x, y and the affine shape a11, a12, a21, a22
+            coarsest_first = np.argsort(-np.hypot(keypoints[:, 2], keypoints[:, 4]), kind="stable")
+            descriptors = descriptors[coarsest_first]
+            sketches.append(descriptors / np.maximum(np.linalg.norm(descriptors, axis=1, keepdims=True), 1e-9))
+    return sketches
+
+
+def _pipeline_options(pycolmap, job: dict):
+    options = pycolmap.IncrementalPipelineOptions(num_threads=1, random_seed=job["seed"])
+    options.mapper.num_threads = 1
+    options.mapper.random_seed = job["seed"]
+    options.triangulation.random_seed = job["seed"]
+    options.min_model_size = 3  # a small model is reported as such, not as none
+    options.max_num_models = 5
+    options.ba_refine_focal_length = options.ba_refine_extra_params = job["refine_intrinsics"]
+    options.mapper.abs_pose_refine_focal_length = job["refine_intrinsics"]
+    options.mapper.abs_pose_refine_extra_params = job["refine_intrinsics"]
+    return options
+
+
+def _reconstruct(pycolmap, job: dict, database: Path):
+    folder = Path(job["folder"]) / "models"
+    folder.mkdir()
+    models = pycolmap.incremental_mapping(
+        database, Path(job["images"]), folder, options=_pipeline_options(pycolmap, job)
+    )
+    sizes = {index: model.num_reg_images() for index, model in sorted(models.items())}
+    if not sizes:
+        return None
+    if len(sizes) > 1:
+        print(f"COLMAP made {len(sizes)} separate models of {list(sizes.values())} images", flush=True)
+    return models[max(sizes, key=lambda index: (sizes[index], -index))]
+
+
+def _triangulate(pycolmap, job: dict, database: Path):
+    """Points from the known poses `job["poses"]` {image name: camera_from_world, 3 rows}."""
+    model = pycolmap.Reconstruction()
+    with pycolmap.Database.open(database) as opened:
+        for camera in opened.read_all_cameras():
+            model.add_camera_with_trivial_rig(camera)
+        for image in sorted(opened.read_all_images(), key=lambda image: image.image_id):
+            if image.name in job["poses"]:
+                matrix = np.array(job["poses"][image.name])
+                pose = pycolmap.Rigid3d(pycolmap.Rotation3d(matrix[:, :3]), matrix[:, 3])
+                model.add_image_with_trivial_frame(image, pose)
+    folder = Path(job["folder"]) / "models"
+    folder.mkdir()
+    options = _pipeline_options(pycolmap, job)
+    options.fix_existing_frames = True
+    return pycolmap.triangulate_points(model, database, Path(job["images"]), folder, options=options)
+
+
+def _statistics(model) -> dict:
+    if model is None:
+        return {"registered_images": [], "points": 0, "mean_reprojection_error_px": None, "mean_track_length": None}
+    names = sorted(model.image(index).name for index in model.reg_image_ids())
+    points = model.num_points3D()
+    return {
+        "registered_images": names,
+        "points": points,
+        "mean_reprojection_error_px": float(model.compute_mean_reprojection_error()) if points else None,
+        "mean_track_length": float(model.compute_mean_track_length()) if points else None,
+    }
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
