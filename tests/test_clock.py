@@ -98,10 +98,18 @@ def test_offset_outside_the_search_is_refused():
     motion = motion_of(0, False)
     with pytest.raises(InputError, match="clock_search_s"):
         estimate_clock_offset(FRAME_TIMES, motion, log_of(0, 0.34), "camera", search_s=0.3)
-    with pytest.raises(InputError, match="no common stretch"):
-        estimate_clock_offset(FRAME_TIMES, motion, log_of(0, 500.0), "camera")
+    nothing_valid = TrackerLog("log.csv", "test", np.arange(80) / 40, {"camera": np.full((80, 4, 4), np.nan)})
+    nothing_valid.tracker_from_sensor["camera"][:3] = np.eye(4)
+    with pytest.raises(InputError, match="too few valid poses in a common stretch"):
+        estimate_clock_offset(FRAME_TIMES, motion, nothing_valid, "camera")
     found = estimate_clock_offset(FRAME_TIMES, motion, log_of(0, 2.5), "camera", search_s=4)
     assert abs(found.offset_s - 2.5) < 0.005
+
+
+def test_clocks_that_share_no_time_are_searched_from_a_common_start():
+    """A log in seconds since 1970 beside a video from 0; the log starts a second early."""
+    found = estimate_clock_offset(FRAME_TIMES, motion_of(0, False), log_of(0, 1.7e9), "camera", search_s=1.5)
+    assert abs(found.offset_s - 1.7e9) < 0.005
 
 
 def test_image_motion_of_a_known_shift_and_turn():

@@ -60,6 +60,7 @@ def estimate_clock_offset(
 ) -> ClockOffset:
     """Estimate the offset from `motion` [N - 1, 4] between consecutive frames at `frame_time_s` [N].
 
+    Offsets are searched within `search_s` of 0, or of the offset that starts both together when they share no time.
     Raises InputError when there is too little motion or common time, when the tracker does not explain the motion,
     when the best offset lies at the edge of the search, or when the log's quaternions are in another order.
     """
@@ -72,21 +73,21 @@ def estimate_clock_offset(
             expected=f"at least {MIN_PAIRS}, to find the clock offset between video and tracker",
             remedy=f"record a longer, textured video, or {remedy}",
         )
-    offsets = np.arange(-round(search_s / GRID_STEP_S), round(search_s / GRID_STEP_S) + 1) * GRID_STEP_S
+    centre = _search_centre(frame_time_s, log, search_s)
+    offsets = centre + np.arange(-round(search_s / GRID_STEP_S), round(search_s / GRID_STEP_S) + 1) * GRID_STEP_S
     transforms = log.require(sensor, "ingest.camera_sensor")
     fit = _best_offset(pair_time, rate, log.time_s, transforms, offsets)
     if fit is None:
         raise InputError(
             log.file,
             found=f"tracker times {log.time_s[0]:.3f} to {log.time_s[-1]:.3f} s beside video times "
-            f"{pair_time[0]:.3f} to {pair_time[-1]:.3f} s: no common stretch with valid poses",
-            expected=f"clocks within {search_s} s of each other",
+            f"{pair_time[0]:.3f} to {pair_time[-1]:.3f} s: too few valid poses in a common stretch",
+            expected=f"a log of this video, clocks within {search_s} s of each other or started together",
             remedy=f"raise ingest.clock_search_s, or {remedy}",
         )
     offset = fit.offset_s
-    _check_quaternion_order(pair_time, rate, log, sensor, fit)
-    far = np.where(np.abs(offsets - offset) > 0.2, 1 - fit.score, np.nan)
-    distinctness = float(np.nanmin(far) / (1 - np.nanmax(fit.score))) if np.isfinite(far).any() else 1.0
+    _check_quaternion_order(pair_time, rate, log, sensor, fit, offsets)
+    distinctness = _distinctness(offsets, fit)
     if fit.r_squared < min_r_squared or distinctness < MIN_DISTINCTNESS:
         raise InputError(
             video,
@@ -97,16 +98,22 @@ def estimate_clock_offset(
             expected=f"at least {100 * min_r_squared:.0f} % (ingest.clock_min_r_squared) and {MIN_DISTINCTNESS} times",
             remedy=f"check the log and ingest.camera_sensor, or {remedy}",
         )
-    if abs(offset) > search_s - 2 * GRID_STEP_S:
+    if abs(offset - centre) > search_s - 2 * GRID_STEP_S:
         raise InputError(
             log.file,
             found=f"the best clock offset {offset:+.3f} s at the edge of the search",
-            expected=f"an offset within {search_s} s",
+            expected=f"an offset within {search_s} s of {centre:.3f} s",
             remedy=f"raise ingest.clock_search_s, or {remedy}",
         )
     uncertainty = _bootstrap(offsets, fit, seed)
     reliable = uncertainty <= RELIABLE_UNCERTAINTY_S and distinctness >= RELIABLE_DISTINCTNESS
     return ClockOffset(offset, uncertainty, fit.r_squared, distinctness, len(pair_time), reliable)
+
+
+def _search_centre(frame_time_s: np.ndarray, log: TrackerLog, search_s: float) -> float:
+    """0, or the offset that starts both together when the two clocks share no time (a log in seconds since 1970)."""
+    apart = max(log.time_s[0] - frame_time_s[-1], frame_time_s[0] - log.time_s[-1])
+    return float(log.time_s[0] - frame_time_s[0]) if apart > search_s else 0.0
 
 
 def _motion_rates(frame_time_s: np.ndarray, motion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -237,6 +244,11 @@ def _pair_weights(pair_time, rate, grid, twist, offset) -> np.ndarray:
     return np.where(good, np.clip(1 - (error / (4.685 * spread)) ** 2, 0, None) ** 2, 1.0)
 
 
+def _distinctness(offsets: np.ndarray, fit: _Fit) -> float:
+    far = np.where(np.abs(offsets - fit.offset_s) > 0.2, 1 - fit.score, np.nan)
+    return float(np.nanmin(far) / (1 - np.nanmax(fit.score))) if np.isfinite(far).any() else 1.0
+
+
 def _bootstrap(offsets, fit: _Fit, seed: int) -> float:
     """Standard deviation of the best offset over resampled blocks, searched within 0.1 s of the full answer."""
     near = (np.abs(offsets - fit.offset_s) <= 0.1) & np.isfinite(fit.score)
@@ -247,7 +259,7 @@ def _bootstrap(offsets, fit: _Fit, seed: int) -> float:
     return float(np.std([_maximum(offsets[near], score) for score in scores]))
 
 
-def _check_quaternion_order(pair_time, rate, log: TrackerLog, sensor: str, fit: _Fit) -> None:
+def _check_quaternion_order(pair_time, rate, log: TrackerLog, sensor: str, fit: _Fit, offsets) -> None:
     """Refuse quaternions that leave far less of the image motion unexplained when read in the other order.
 
     Nothing in a log itself tells: reordering keeps the length and the angle between any two quaternions.
@@ -255,12 +267,13 @@ def _check_quaternion_order(pair_time, rate, log: TrackerLog, sensor: str, fit: 
     transforms = log.tracker_from_sensor[sensor]
     seen = np.isfinite(transforms).all((1, 2))
     quaternion = Rotation.from_matrix(transforms[seen, :3, :3]).as_quat(scalar_first=True)
-    near = fit.offset_s + np.arange(-25, 26) * GRID_STEP_S
     for order, shift in (("x, y, z, scalar", 1), ("scalar, x, y, z", -1)):
         reordered = transforms.copy()
         reordered[seen, :3, :3] = Rotation.from_quat(np.roll(quaternion, shift, 1), scalar_first=True).as_matrix()
-        other = _best_offset(pair_time, rate, log.time_s, reordered, near)
-        if other is not None and 1 - np.nanmax(other.score) < WRONG_ORDER_RATIO * (1 - np.nanmax(fit.score)):
+        other = _best_offset(pair_time, rate, log.time_s, reordered, offsets)
+        if other is None or _distinctness(offsets, other) < RELIABLE_DISTINCTNESS:
+            continue
+        if 1 - np.nanmax(other.score) < WRONG_ORDER_RATIO * (1 - np.nanmax(fit.score)):
             raise InputError(
                 log.file,
                 f"quaternions of sensor {sensor!r}",
