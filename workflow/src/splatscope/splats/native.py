@@ -40,6 +40,15 @@ class _Gradients(ctypes.Structure):
     ]
 
 
+class _AdamTask(ctypes.Structure):
+    _fields_ = [
+        ("rows", c_int64),
+        *((name, c_int32) for name in ("row", "head", "active")),
+        *((name, c_float) for name in ("rate", "tail_rate", "beta1", "beta2", "epsilon", "correction1", "correction2")),
+        *((name, c_void_p) for name in ("value", "first", "second", "gradient")),
+    ]
+
+
 @lru_cache(maxsize=1)
 def _library() -> ctypes.CDLL | None:
     for suffix in EXTENSION_SUFFIXES:
@@ -58,6 +67,8 @@ def _library() -> ctypes.CDLL | None:
     library.splat_backward.restype = None
     library.splat_image_loss.argtypes = [c_void_p] * 3 + [c_int] * 3 + [c_float, c_int] + [c_void_p] * 2
     library.splat_image_loss.restype = c_double
+    library.splat_adam.argtypes = [POINTER(_AdamTask), c_int]
+    library.splat_adam.restype = None
     return library
 
 
@@ -191,6 +202,43 @@ class _Rasterize(torch.autograd.Function):
             by_pose = torch.zeros(ctx.pose_shape, dtype=ctx.pose_dtype)
             by_pose[:3] = torch.tensor(list(pose), dtype=ctx.pose_dtype).view(3, 4)
         return (*gradients, by_pose, None, None)
+
+
+def image_loss(
+    image: torch.Tensor, target: torch.Tensor, mask: torch.Tensor | None, ssim_weight: float, threads: int
+) -> tuple[float, torch.Tensor]:
+    """(1 - w) L1 + w (1 - SSIM) of planar float32 images [3, H, W] and its gradient by `image`; see losses.py."""
+    planes, height, width = image.shape
+    gradient, scratch = torch.empty_like(image), torch.empty(3 * planes, height, width)
+    loss = _library().splat_image_loss(
+        image.data_ptr(),
+        target.data_ptr(),
+        _pointer(mask),
+        planes,
+        height,
+        width,
+        ssim_weight,
+        threads,
+        gradient.data_ptr(),
+        scratch.data_ptr(),
+    )
+    return loss, gradient
+
+
+def adam(value, gradient, first, second, *, head, active, rate, tail_rate, betas, epsilon, step, threads) -> None:
+    """One step of Adam in place on contiguous float32 tensors [rows, columns]; see optimizer.py."""
+    task = _AdamTask(
+        *value.shape,
+        head,
+        active,
+        rate,
+        tail_rate,
+        *betas,
+        epsilon,
+        *(1 - beta**step for beta in betas),
+        *(tensor.data_ptr() for tensor in (value, first, second, gradient)),
+    )
+    _library().splat_adam(task, threads)
 
 
 def _pointer(value: torch.Tensor | None) -> int | None:

@@ -62,13 +62,14 @@ def _project(in_camera, quaternions, scales, rotation, intrinsics, width, height
     slope_y = torch.clamp(y / z, -cy / fy - FRUSTUM_MARGIN * height / fy, (height - cy + FRUSTUM_MARGIN * height) / fy)
     zero = torch.zeros_like(z)
     jacobian = torch.stack([fx / z, zero, -fx * slope_x / z, zero, fy / z, -fy * slope_y / z], -1).unflatten(-1, (2, 3))
-    root = _rotations(quaternions) * scales[:, None, :]  # Sigma = root root^T
+    root = rotations(quaternions) * scales[:, None, :]  # Sigma = root root^T
     half = jacobian @ rotation @ root
     covariances = half @ half.transpose(1, 2) + BLUR_PX2 * torch.eye(2, dtype=half.dtype, device=half.device)
     return torch.stack([fx * x / z + cx, fy * y / z + cy], -1), covariances
 
 
-def _rotations(quaternions: torch.Tensor) -> torch.Tensor:
+def rotations(quaternions: torch.Tensor) -> torch.Tensor:
+    """Rotation matrices [N, 3, 3] of quaternions [N, 4] (w, x, y, z, of any norm)."""
     w, x, y, z = torch.nn.functional.normalize(quaternions, dim=-1).unbind(-1)
     return torch.stack(
         [

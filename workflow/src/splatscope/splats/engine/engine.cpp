@@ -263,4 +263,11 @@ double splat_image_loss(const float *image, const float *target, const uint8_t *
   const double windows = (double)planes * (height - 2 * kRadius) * (width - 2 * kRadius);
   return (1 - weight) * absolute_sum * task.l1_scale + weight * (1 - ssim_sum / windows);
 }
+
+void splat_adam(const AdamTask *task, int threads) {
+  constexpr int64_t kRows = 4096;
+  run_tasks(threads, (int)((task->rows + kRows - 1) / kRows), [&](int i) {
+    kernels->adam_rows(*task, i * kRows, std::min(task->rows, (i + 1) * kRows));
+  });
+}
 }

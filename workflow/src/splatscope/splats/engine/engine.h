@@ -95,6 +95,7 @@ struct Kernels {
   void (*blend_backward)(Frame &, const Model &, const GradientPlanes &, int tile);
   void (*ssim_rows)(const struct SsimTask &, int first, int last, double &sum);
   void (*ssim_gradient_rows)(const struct SsimTask &, int first, int last, double &sum);
+  void (*adam_rows)(const struct AdamTask &, int64_t first, int64_t last);
 };
 extern const Kernels kBaselineKernels;
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
@@ -112,6 +113,16 @@ struct SsimTask {
   float *gradient;      // of the loss, [planes, height, width]
   float *partial[3];    // derivatives of the mean SSIM by windowed moments, [planes, height, width] each
 };
+
+// One step of Adam on a tensor [rows, row] (row at most 64), its layout mirrored in native.py.
+struct AdamTask {
+  int64_t rows;
+  int32_t row, head, active;  // columns: in all, at `rate`, and those that are trained
+  float rate, tail_rate, beta1, beta2, epsilon, correction1, correction2;
+  float *value, *first, *second;  // value and moments, changed in place
+  const float *gradient;
+};
+
 constexpr int kWindow = 11, kRadius = kWindow / 2;
 
 }  // namespace splat

@@ -8,7 +8,8 @@ namespace {
 #include "harmonics.h"
 #include "project.h"
 #include "ssim.h"
+#include "adam.h"
 }  // namespace
 const Kernels SPLAT_KERNELS = {SPLAT_NAME, project, project_backward, blend, blend_backward, ssim_rows,
-                               ssim_gradient_rows};
+                               ssim_gradient_rows, adam_rows};
 }  // namespace splat

@@ -55,11 +55,13 @@ static void ssim_rows(const SsimTask &task, int begin, int end, double &sum) {
       const int source = row + tap - kRadius;
       const float *x = masked_row(task, plane, source, buffer), w = window.weight[tap];
       const float *y = task.target + ((size_t)plane * task.height + source) * width;
+#pragma GCC ivdep
       for (int i = 0; i < width; i++) {
         const float wx = w * x[i], wy = w * y[i];
         m0[i] += wx, m1[i] += wy, m2[i] += wx * x[i], m3[i] += wy * y[i], m4[i] += wx * y[i];
       }
     }
+#pragma GCC ivdep
     for (int i = 0; i < valid; i++) {
       float mx = 0, my = 0, xx = 0, yy = 0, xy = 0;
 #pragma GCC unroll 11
@@ -100,12 +102,14 @@ static void ssim_gradient_rows(const SsimTask &task, int begin, int end, double 
       const float w = window.weight[tap];
       const size_t offset = ((size_t)plane * task.height + source) * width;
       const float *p0 = task.partial[0] + offset, *p1 = task.partial[1] + offset, *p2 = task.partial[2] + offset;
+#pragma GCC ivdep
       for (int i = 0; i < width; i++) {
         b0[i + kRadius] += w * p0[i], b1[i + kRadius] += w * p1[i], b2[i + kRadius] += w * p2[i];
       }
     }
     const float *x = masked_row(task, plane, row, buffer), *y = task.target + (size_t)line * width;
     float *gradient = task.gradient + (size_t)line * width;
+#pragma GCC ivdep
     for (int i = 0; i < width; i++) {
       float by_mean = 0, by_square = 0, by_product = 0;
 #pragma GCC unroll 11
@@ -119,6 +123,7 @@ static void ssim_gradient_rows(const SsimTask &task, int begin, int end, double 
     }
     if (task.mask) {
       const uint8_t *mask = task.mask + (size_t)row * width;
+#pragma GCC ivdep
       for (int i = 0; i < width; i++) gradient[i] = mask[i] ? gradient[i] : 0;
     }
     sum += ordered_sum(values, width);

@@ -1,0 +1,63 @@
+"""The training loss: mean absolute difference and structural dissimilarity (Wang et al. 2004)."""
+
+from __future__ import annotations
+
+import torch
+
+from splatscope.splats import native
+
+WINDOW, SIGMA = 11, 1.5  # px
+
+
+def image_loss(
+    image: torch.Tensor,
+    target: torch.Tensor,
+    mask: torch.Tensor | None = None,
+    ssim_weight: float = 0.2,
+    threads: int | None = None,
+) -> torch.Tensor:
+    """(1 - w) * L1 + w * (1 - SSIM) of images [H, W, 3] in 0..1, differentiable by `image`.
+
+    Where `mask` [H, W] (bool) is False, the image counts as equal to the target: no loss, no gradient. L1 is the mean
+    over the pixels that count; SSIM the mean over all 11 x 11 Gaussian windows that lie wholly in the image. Images
+    smaller than a window give L1 alone.
+    """
+    if min(image.shape[:2]) < WINDOW:
+        ssim_weight = 0.0
+    elif native.available() and image.dtype == torch.float32 and image.device.type == "cpu":
+        return _NativeLoss.apply(image, target, mask, ssim_weight, threads or torch.get_num_threads())
+    if mask is not None:
+        image = torch.where(mask[..., None], image, target)
+    counted = image.numel() if mask is None else max(int(mask.sum()) * image.shape[2], 1)
+    loss = (1 - ssim_weight) * (image - target).abs().sum() / counted
+    return loss + ssim_weight * (1 - ssim(image, target)) if ssim_weight else loss
+
+
+def ssim(image: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Mean structural similarity of images [H, W, C] in 0..1, in plain PyTorch."""
+    offsets = torch.arange(WINDOW, dtype=image.dtype, device=image.device) - WINDOW // 2
+    window = torch.exp(-(offsets**2) / (2 * SIGMA**2))
+    window = window / window.sum()
+    x, y = image.permute(2, 0, 1), target.permute(2, 0, 1)
+    moments = torch.cat([x, y, x * x, y * y, x * y])[:, None]
+    moments = torch.nn.functional.conv2d(moments, window.view(1, 1, -1, 1))
+    moments = torch.nn.functional.conv2d(moments, window.view(1, 1, 1, -1))
+    mx, my, xx, yy, xy = moments[:, 0].split(len(x))
+    structure = (2 * mx * my + 1e-4) * (2 * (xy - mx * my) + 9e-4)
+    return (structure / ((mx * mx + my * my + 1e-4) * (xx - mx * mx + yy - my * my + 9e-4))).mean()
+
+
+class _NativeLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, image, target, mask, ssim_weight, threads):
+        planar = [value.detach().permute(2, 0, 1).contiguous() for value in (image, target)]
+        mask = None if mask is None else mask.contiguous()
+        loss, gradient = native.image_loss(*planar, mask, ssim_weight, threads)
+        ctx.save_for_backward(gradient)
+        return torch.tensor(loss)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, by_loss):
+        (gradient,) = ctx.saved_tensors
+        return (gradient * by_loss).permute(1, 2, 0), None, None, None, None

@@ -1,0 +1,81 @@
+"""Refinement: where Gaussians are too faint they go, where the image pulls hardest they are split in two.
+
+A hard budget of Gaussians, as in 3DGS-MCMC (Kheradmand et al. 2024); places to grow are chosen by the gradient of the
+screen position, as in 3DGS (Kerbl et al. 2023), each Gaussian at most once per refinement.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from splatscope.splats.optimizer import Adam
+from splatscope.splats.reference import rotations
+
+SPLIT_OFFSET = 0.5  # of the longest standard deviation, to either side
+SPLIT_LONG, SPLIT_OTHER = 0.6, 0.9  # factors on the standard deviations of the two halves
+
+
+class PullMeter:
+    """Mean length of the gradient by the screen position since the last refinement, over the views that drew it."""
+
+    def __init__(self, count: int):
+        self.total, self.views = torch.zeros(count), torch.zeros(count)
+
+    def add(self, gradient: torch.Tensor) -> None:
+        """Gradient [N, 2] of one view's loss by the pixel positions; 0 where the Gaussian was not drawn."""
+        length = gradient.norm(dim=1)
+        self.total += length
+        self.views += length > 0
+
+    def mean(self) -> torch.Tensor:
+        return self.total / self.views.clamp_min(1)
+
+
+@torch.no_grad()
+def refine(
+    optimizer: Adam,
+    pull: torch.Tensor,
+    target_count: int,
+    min_opacity: float,
+    rng: np.random.Generator,
+) -> None:
+    """Replace faint Gaussians and grow to `target_count`, by splitting those with the largest `pull` [N] in two."""
+    values = optimizer.values
+    opacities = torch.sigmoid(values["opacity_logits"])
+    faint = torch.nonzero(opacities < min_opacity)[:, 0]
+    pull = pull * opacities.sqrt()
+    pull[faint] = 0
+    wanted = len(faint) + max(target_count - len(pull), 0)
+    sources = torch.argsort(pull, descending=True, stable=True)[: min(wanted, int((pull > 0).sum()))]
+    if len(sources) < len(faint):
+        faint = faint[: len(sources)]
+    halves = [_half(values, sources, side) for side in (1, -1)]
+    for name, value in halves[0].items():
+        values[name][sources] = value
+    into_faint = {name: value[: len(faint)] for name, value in halves[1].items()}
+    for name, value in into_faint.items():
+        values[name][faint] = value
+    optimizer.replace_rows(torch.cat([sources, faint]))
+    optimizer.append_rows({name: value[len(faint) :] for name, value in halves[1].items()})
+
+
+def _half(values: dict[str, torch.Tensor], sources: torch.Tensor, side: int) -> dict[str, torch.Tensor]:
+    """One of the two Gaussians that replace each source: moved along its longest axis, smaller, a little fainter."""
+    half = {name: value[sources].clone() for name, value in values.items()}
+    longest = half["log_scales"].argmax(1, keepdim=True)
+    axes = rotations(half["quaternions"]).gather(2, longest[:, None].expand(-1, 3, 1))[..., 0]
+    half["means"] += side * SPLIT_OFFSET * torch.exp(half["log_scales"].gather(1, longest)) * axes
+    factors = torch.full_like(half["log_scales"], float(np.log(SPLIT_OTHER)))
+    half["log_scales"] += factors.scatter(1, longest, float(np.log(SPLIT_LONG)))
+    # together as opaque, in the middle, as the source was
+    opacity = torch.sigmoid(half["opacity_logits"])
+    at_middle = float(np.exp(-0.5 * (SPLIT_OFFSET / SPLIT_LONG) ** 2))
+    half["opacity_logits"] = torch.logit(((1 - torch.sqrt(1 - opacity)) / at_middle).clamp(1e-4, 0.99))
+    return half
+
+
+def grown_count(iteration: int, iterations: int, start: float, end: float, initial: int, budget: int) -> int:
+    """How many Gaussians there may be at an iteration: from `initial` to `budget` between shares `start` and `end`."""
+    share = (iteration / iterations - start) / max(end - start, 1e-9)
+    return round(initial + (budget - initial) * min(max(share, 0), 1))

@@ -1,0 +1,193 @@
+"""The splat stage: from frames and pose tables to a trained model with its curve and pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import plyfile
+import torch
+
+from splatscope.config.splat import SplatConfig
+from splatscope.errors import InputError
+from splatscope.files import read_json, write_bytes, write_json, write_table
+from splatscope.geometry import Camera, poses_from_columns
+from splatscope.images import decode_image, encode_png, resize_area, to_uint8, undistort, undistortion_valid
+from splatscope.shards import read_shard
+from splatscope.splats.gaussians import Gaussians, write_ply
+from splatscope.splats.initialise import PointCloud, TrainingView
+from splatscope.splats.rasterizer import render
+from splatscope.splats.trainer import TrainingResult, train_gaussians
+
+MIN_VIEWS = 8
+STRIP_VIEWS, STRIP_WIDTH = 6, 240  # pictures in heldout.png, and the width of each in px
+
+
+def train_splat(
+    frame_shards: Sequence[Path],
+    pose_tables: Sequence[Path],
+    camera_files: Sequence[Path],
+    valid_masks: Sequence[Path],
+    points_ply: Path | None,
+    config: SplatConfig,
+    seed: int,
+    *,
+    model_path: Path,
+    curve_path: Path,
+    summary_path: Path,
+    heldout_path: Path,
+    checkpoint_path: Path | None = None,
+    threads: int | None = None,
+) -> None:
+    """Train one model on the frames of one or several recordings that share a world.
+
+    Args:
+        frame_shards, pose_tables, camera_files, valid_masks: of each recording, in equal order: ingest's frames.tar,
+            poses' <recording>.parquet and <recording>.camera.json, ingest's valid.png.
+        points_ply: coloured points in the same world, or None.
+        model_path: gets the 3DGS .ply.
+        curve_path: gets the training curve as csv (iteration, psnr_heldout, count, seconds).
+        summary_path: gets figures as json. It holds seconds, so it differs from run to run; the model does not.
+        heldout_path: gets a strip of held-out photographs above what the model shows there.
+        checkpoint_path: where an interrupted training leaves its state; removed at the end.
+
+    Raises InputError for fewer than 8 frames with poses, a broken point cloud, or files that do not fit each other.
+    """
+    views, names = [], []
+    for files in zip(frame_shards, pose_tables, camera_files, valid_masks, strict=True):
+        for name, view in _read_views(*files, config.max_width):
+            names.append(name)
+            views.append(view)
+    if len(views) < MIN_VIEWS:
+        raise InputError(
+            ", ".join(str(path) for path in pose_tables),
+            found=f"{len(views)} frames with a valid pose",
+            expected=f"at least {MIN_VIEWS}",
+            remedy="see poses.json for why frames were refused; record more slowly, with more texture and light",
+        )
+    points = _read_points(points_ply) if points_ply is not None else None
+    print(f"training on {len(views)} views from {', '.join(str(path) for path in frame_shards)}", flush=True)
+    result = train_gaussians(
+        views,
+        points,
+        config,
+        seed,
+        checkpoint=checkpoint_path,
+        threads=threads,
+        report=lambda line: print(line, flush=True),
+    )
+    write_ply(model_path, result.gaussians)
+    write_table(curve_path, pd.DataFrame(result.curve))
+    write_bytes(heldout_path, encode_png(_heldout_strip(views, result, threads)))
+    write_json(summary_path, _summary(views, names, result, config))
+    if checkpoint_path is not None:
+        Path(checkpoint_path).unlink(missing_ok=True)
+
+
+def _summary(views, names, result: TrainingResult, config: SplatConfig) -> dict:
+    psnr = result.heldout_psnr
+    return {
+        "iterations": config.iterations,
+        "gaussians": len(result.gaussians),
+        "training_views": len(views) - len(result.heldout),
+        "heldout_views": {names[index]: round(value, 3) for index, value in zip(result.heldout, psnr)},
+        "heldout_psnr_mean": float(np.mean(psnr)),
+        "heldout_psnr_std": float(np.std(psnr)),
+        "image_size": [views[0].camera.width, views[0].camera.height],
+        "scene_extent": result.extent,
+        "seconds": round(result.seconds, 1),
+    }
+
+
+def _read_views(shard: Path, table_path: Path, camera_path: Path, mask_path: Path, max_width: int):
+    """(name, TrainingView) for each frame of a recording that has a valid pose, undistorted and reduced."""
+    content = read_json(camera_path)
+    if not isinstance(content, dict) or not content.get("camera"):
+        raise InputError(
+            camera_path,
+            found="no camera",
+            expected="intrinsics from the calibration or from COLMAP",
+            remedy="give the recording a calibration, or let the poses stage run COLMAP",
+        )
+    camera = Camera.from_dict(content["camera"])
+    table = pd.read_parquet(table_path)
+    table = table[table["valid"].to_numpy(bool)]
+    poses = dict(zip(table["frame"].astype(int), poses_from_columns(table, "world_from_camera")))
+
+    width = min(max_width, camera.width)
+    height = max(round(camera.height * width / camera.width), 1)
+    mask = _usable(mask_path, camera, width, height)
+    for frame in read_shard(shard):
+        pose = poses.get(int(frame.key))
+        if pose is None or not np.isfinite(pose).all():
+            continue
+        if frame.rgb.shape[:2] != (camera.height, camera.width):
+            raise InputError(
+                shard,
+                f"frame {frame.key}",
+                found=f"{frame.rgb.shape[1]} x {frame.rgb.shape[0]} pixels",
+                expected=f"{camera.width} x {camera.height}, the size in {camera_path}",
+                remedy="use the calibration that was made at the video's size",
+            )
+        image = resize_area(undistort(frame.rgb, camera), width, height)
+        yield (
+            f"{Path(shard).parent.name}/{frame.key}",
+            TrainingView(image, mask, pose, camera.undistorted().scaled(width, height)),
+        )
+
+
+def _usable(mask_path: Path, camera: Camera, width: int, height: int) -> np.ndarray | None:
+    """bool [height, width]: pixels that lie wholly in the usable part of the image; None where all do."""
+    mask = decode_image(Path(mask_path).read_bytes(), str(mask_path))
+    if mask.shape != (camera.height, camera.width):
+        raise InputError(
+            mask_path,
+            found=f"a mask {list(mask.shape)}",
+            expected=f"[{camera.height}, {camera.width}], the size of the video",
+            remedy="make the static mask at the video's size",
+        )
+    usable = np.where((undistort(mask, camera) == 255) & undistortion_valid(camera), 255, 0).astype(np.uint8)
+    usable = resize_area(usable, width, height) == 255
+    return None if usable.all() else usable
+
+
+def _read_points(path: Path) -> PointCloud | None:
+    """Coloured points of a .ply; None when it holds too few to start from."""
+    try:
+        vertices = plyfile.PlyData.read(str(path))["vertex"].data
+        positions = np.stack([vertices[name] for name in "xyz"], -1).astype(np.float64)
+        colors = np.stack([vertices[name] for name in ("red", "green", "blue")], -1).astype(np.float64) / 255
+    except (plyfile.PlyParseError, OSError, ValueError, KeyError, IndexError) as error:
+        raise InputError(
+            path,
+            found=str(error),
+            expected="a .ply of points with x y z red green blue",
+            remedy="delete the file and run the same command again: the poses stage will make it",
+        ) from error
+    finite = np.isfinite(positions).all(1)
+    return PointCloud(positions[finite], colors[finite]) if finite.sum() >= 10 else None
+
+
+def _heldout_strip(views: Sequence[TrainingView], result: TrainingResult, threads: int | None) -> np.ndarray:
+    """uint8 [H, W, 3]: held-out photographs above, the model's pictures below."""
+    count = min(STRIP_VIEWS, len(result.heldout))
+    chosen = [result.heldout[index] for index in np.linspace(0, len(result.heldout) - 1, count).round().astype(int)]
+    columns = []
+    for index in chosen:
+        view = views[index]
+        height = max(1, math.floor(view.camera.height * STRIP_WIDTH / view.camera.width))
+        drawn = to_uint8(_draw(result.gaussians, view, threads))
+        columns.append(np.vstack([resize_area(image, STRIP_WIDTH, height) for image in (view.image, drawn)]))
+    tallest = max(column.shape[0] for column in columns)
+    return np.hstack([np.pad(column, ((0, tallest - len(column)), (0, 0), (0, 0))) for column in columns])
+
+
+@torch.no_grad()
+def _draw(gaussians: Gaussians, view: TrainingView, threads: int | None) -> np.ndarray:
+    camera_from_world = torch.from_numpy(np.linalg.inv(view.world_from_camera)).float()[None]
+    intrinsics = torch.from_numpy(view.camera.matrix).float()[None]
+    size = (view.camera.width, view.camera.height)
+    return render(gaussians, camera_from_world, intrinsics, *size, threads=threads).color[0].numpy()
