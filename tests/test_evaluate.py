@@ -177,10 +177,11 @@ def _evaluated(replay):
 # --- truth
 
 
-def splat_of(mesh, count=4000, noise=0.15, floaters=0.1, seed=1):
+def splat_of(mesh, count=6000, depth=0.2, noise=0.2, floaters=0.1, seed=1):
+    """Gaussian means as training leaves them: below the surface, scattered, some astray; and their opacities."""
     points, triangles = trimesh.sample.sample_surface(mesh, count, seed=seed)
     rng = np.random.default_rng(seed)
-    points = points + mesh.face_normals[triangles] * rng.normal(0, noise, (count, 1))
+    points = points - mesh.face_normals[triangles] * rng.normal(depth, noise, (count, 1))
     lost = rng.choice(count, round(floaters * count), replace=False)
     points[lost] += rng.normal(0, 4, (len(lost), 3))
     return np.asarray(points), rng.uniform(0.1, 1, count)
@@ -195,23 +196,22 @@ def test_tool_fit_finds_the_motion_that_was_put_in(seed):
     centre = points.mean(0)
     shift = rng.uniform(-0.8, 0.8, 3)
     moved_from_true = make_transform(rotation.as_matrix(), centre - rotation.apply(centre) + shift)
-    fit = fit_tool_to_mesh(apply(moved_from_true, points), opacity, mesh, trim=0.8, max_distance_mm=3)
-    assert fit.displacement_mm(apply(moved_from_true, centre[None])[0]) == pytest.approx(
-        np.linalg.norm(shift), abs=0.08
-    )
-    assert fit.rotation_deg == pytest.approx(np.degrees(rotation.magnitude()), abs=0.25)
-    assert fit.residual_rms_mm < 0.2 < fit.initial_rms_mm and fit.uncertainty_mm < 0.1
-    still = fit_tool_to_mesh(points, opacity, mesh, trim=0.8, max_distance_mm=3)
-    assert still.displacement_mm(still.centroid) < 0.06 and still.rotation_deg < 0.3
+    fit = fit_tool_to_mesh(apply(moved_from_true, points), opacity, mesh, max_distance_mm=3)
+    left = fit.mesh_from_splat @ moved_from_true
+    assert np.linalg.norm(apply(left, centre[None])[0] - centre) < 0.1
+    assert np.degrees(Rotation.from_matrix(left[:3, :3]).magnitude()) < 0.5  # mostly about the shaft
+    assert fit.depth_mm == pytest.approx(0.2, abs=0.06) and fit.residual_mm < 0.3
+    assert fit.uncertainty_mm < 0.05 and fit.uncertainty_deg < 0.3
+    assert 0.85 < fit.used / fit.offered < 0.99
 
 
 def test_tool_fit_says_when_the_tool_is_far_off():
     mesh = fake.tool_mesh()
     points, opacity = splat_of(mesh)
-    fit = fit_tool_to_mesh(points + np.array([0, 6, 0]), opacity, mesh, trim=0.8, max_distance_mm=3)
+    fit = fit_tool_to_mesh(points + np.array([0, 6, 0]), opacity, mesh, max_distance_mm=3)
     assert fit.displacement_mm(fit.centroid) == pytest.approx(6, abs=0.5)
     with pytest.raises(ValueError, match="within 3 mm"):
-        fit_tool_to_mesh(points + 500, opacity, mesh, trim=0.8, max_distance_mm=3)
+        fit_tool_to_mesh(points + 500, opacity, mesh, max_distance_mm=3)
 
 
 def test_truth_errors_are_those_that_were_put_in(tmp_path):
@@ -225,8 +225,8 @@ def test_truth_errors_are_those_that_were_put_in(tmp_path):
     assert report["cameras"]["scene"]["ate_mm"] == pytest.approx(0.2)
     assert report["cameras"]["scene"]["frames"] == 9  # one is not valid
     tool = report["tools"]["needle_driver"]
-    assert tool["translation_error_mm"] < 0.1 and tool["rotation_error_deg"] < 0.3
-    assert tool["tip_displacement_mm"] < 0.2
+    assert tool["translation_error_mm"] < 0.1 and tool["rotation_error_deg"] < 0.5
+    assert tool["tip_displacement_mm"] < 0.3
     assert json.loads((tmp_path / "truth.json").read_text()) == report
 
 

@@ -13,8 +13,5 @@ class EvaluateConfig(Section):
     lpips_backbone_weights: str | None = None
     """File with torchvision's ImageNet weights of AlexNet (alexnet-owt-7be5be79.pth) or VGG16 (vgg16-397923af.pth) for
     LPIPS. Null: torchvision's own cache is looked at; nothing is downloaded, LPIPS is then "not available"."""
-    tool_fit_trim: float = Field(default=0.8, gt=0.2, le=1)
-    """Fraction of the tool's Gaussians, nearest first, that the fit to the true mesh uses; the rest is taken for
-    floaters."""
     tool_fit_max_distance_mm: float = Field(default=3.0, gt=0)
     """Gaussians farther than this from the true surface are left out of the fit, in mm."""

@@ -13,8 +13,10 @@ from splatscope.geometry import apply, make_transform, rotation_angle_deg
 
 SURFACE_SAMPLES = 150_000
 ITERATIONS = 60
-CONVERGED_MM = 1e-4
-HUBER_MM = 0.3  # beyond this a point pulls with constant force
+CONVERGED_MM = 1e-3
+TUKEY_SCALES = 4.0  # residuals beyond this many robust standard deviations have no weight
+LEAST_SCALE_MM = 0.05
+LEAST_GAUSSIANS = 50
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,10 @@ class ToolFit:
     """The rigid motion that takes the splat onto the true surface; small when the splat is where it should be."""
 
     mesh_from_splat: np.ndarray  # [4, 4], mm; the identity for a perfect splat
-    centroid: np.ndarray  # [3] mm, opacity-weighted mean of the Gaussians used
-    residual_rms_mm: float  # distance to the surface after the fit, of the Gaussians used
-    initial_rms_mm: float  # before the fit
-    used: int  # Gaussians in the last iteration
+    centroid: np.ndarray  # [3] mm, weighted mean of the Gaussians used
+    depth_mm: float  # how deep below the surface the Gaussians lie on average; negative: above
+    residual_mm: float  # robust standard deviation of the distance to that depth, after the fit
+    used: int  # Gaussians with a weight in the last iteration
     offered: int
     uncertainty_mm: float  # of the worst-determined direction at the centroid, one standard deviation
     uncertainty_deg: float  # of the worst-determined axis
@@ -40,64 +42,57 @@ class ToolFit:
 
 
 def fit_tool_to_mesh(
-    means: np.ndarray,
-    opacities: np.ndarray,
-    mesh: trimesh.Trimesh,
-    *,
-    trim: float,
-    max_distance_mm: float,
-    seed: int = 0,
+    means: np.ndarray, opacities: np.ndarray, mesh: trimesh.Trimesh, *, max_distance_mm: float, seed: int = 0
 ) -> ToolFit:
     """Fit Gaussian means [N, 3] (mm, weights `opacities` [N] 0..1) to the surface of `mesh` in the same frame.
 
-    Robust point-to-plane ICP (Chen and Medioni 1992) from the identity, that is from the true placement: each mean is
-    paired with the nearest of many surface samples, pairs beyond `max_distance_mm` and then all but the nearest `trim`
-    of them are left out, the rest weighted by opacity and Huber's function. A tool so far off that less than half of it
-    is within reach is first brought nearer with ten times the reach. Gaussians lie a little inside or outside
-    the surface; on a closed shape that cancels. The shaft alone determines neither the place along it nor the angle
-    about it: the wrist and jaws do, and the stated uncertainty (from the normal equations and the residual) tells how
-    well.
+    Robust point-to-plane ICP (Chen and Medioni 1992) from the identity, that is from the true placement. Each mean is
+    paired with the nearest of many surface samples not farther than `max_distance_mm`, and weighted by opacity and
+    Tukey's biweight. Gaussians of a surface lie below it (their extent reaches up to it), so their mean depth is a
+    seventh unknown: without it, the shaft being round, the fit turns the tool by two degrees about its axis and slides
+    it by 0.1 mm. The shaft says nothing of either; wrist and jaws do, and the stated uncertainty tells how well. A tool
+    so far off that less than half of it is within reach is first brought nearer with ten times the reach.
 
     Raises ValueError when fewer than 50 Gaussians lie within reach of the surface.
     """
     surface, triangles = trimesh.sample.sample_surface(mesh, SURFACE_SAMPLES, seed=seed)
     normals = np.asarray(mesh.face_normals)[triangles]
     tree = cKDTree(surface)
-    transform = np.eye(4)
-    initial = None
+    transform, depth = np.eye(4), 0.0
     far_off = np.mean(tree.query(means)[0] <= max_distance_mm) < 0.5
     for iteration in range(ITERATIONS):
         moved = apply(transform, means)
         reach = 10 * max_distance_mm if far_off and iteration < ITERATIONS // 2 else max_distance_mm
         distance, nearest = tree.query(moved, distance_upper_bound=reach)
-        reached = np.flatnonzero(np.isfinite(distance))
-        if len(reached) < 50:
-            raise ValueError(
-                f"{len(reached)} of {len(means)} Gaussians within {max_distance_mm} mm of the true surface"
-            )
-        kept = reached[np.argsort(distance[reached], kind="stable")[: max(50, round(trim * len(reached)))]]
-        points, target, normal = moved[kept], surface[nearest[kept]], normals[nearest[kept]]
-        offset = ((target - points) * normal).sum(1)
-        weight = opacities[kept] / np.maximum(1, np.abs(offset) / HUBER_MM)
-        centroid = np.average(points, axis=0, weights=opacities[kept])
-        jacobian = np.hstack([np.cross(points - centroid, normal), normal])  # rotation about the centroid, translation
+        paired = np.flatnonzero(np.isfinite(distance))
+        if len(paired) < LEAST_GAUSSIANS:
+            raise ValueError(f"{len(paired)} of {len(means)} Gaussians within {max_distance_mm} mm of the true surface")
+        points, normal = moved[paired], normals[nearest[paired]]
+        below = ((surface[nearest[paired]] - points) * normal).sum(1)
+        residual = below - depth
+        scale = max(LEAST_SCALE_MM, 1.4826 * float(np.median(np.abs(residual - np.median(residual)))))
+        weight = opacities[paired] * np.maximum(0, 1 - (residual / (TUKEY_SCALES * scale)) ** 2) ** 2
+        centroid = np.average(points, axis=0, weights=opacities[paired])
+        # unknowns: rotation about the centroid, translation, depth
+        jacobian = np.hstack([np.cross(points - centroid, normal), normal, np.ones((len(points), 1))])
         normal_matrix = (jacobian * weight[:, None]).T @ jacobian
-        step = np.linalg.solve(normal_matrix, (jacobian * weight[:, None]).T @ offset)
-        rms = float(np.sqrt(np.average(offset**2, weights=opacities[kept])))
-        initial = rms if initial is None else initial
+        step = np.linalg.solve(normal_matrix, (jacobian * weight[:, None]).T @ below)
         rotation = Rotation.from_rotvec(step[:3]).as_matrix()
-        transform = make_transform(rotation, centroid - rotation @ centroid + step[3:]) @ transform
+        transform = make_transform(rotation, centroid - rotation @ centroid + step[3:6]) @ transform
+        depth = float(step[6])
         radius = np.linalg.norm(points - centroid, axis=1).max()
-        if np.linalg.norm(step[3:]) + np.linalg.norm(step[:3]) * radius < CONVERGED_MM and reach == max_distance_mm:
+        change = np.linalg.norm(step[3:6]) + np.linalg.norm(step[:3]) * radius
+        if change < CONVERGED_MM and reach == max_distance_mm:
             break
-    covariance = np.linalg.inv(normal_matrix) * np.average(offset**2, weights=weight)
+    covariance = np.linalg.inv(normal_matrix) * scale**2
+    used = weight > 0
     return ToolFit(
         mesh_from_splat=transform,
-        centroid=np.average(means[kept], axis=0, weights=opacities[kept]),
-        residual_rms_mm=rms,
-        initial_rms_mm=initial,
-        used=len(kept),
+        centroid=np.average(means[paired[used]], axis=0, weights=weight[used]),
+        depth_mm=depth,
+        residual_mm=scale,
+        used=int(used.sum()),
         offered=len(means),
-        uncertainty_mm=float(np.sqrt(np.linalg.eigvalsh(covariance[3:, 3:])[-1])),
+        uncertainty_mm=float(np.sqrt(np.linalg.eigvalsh(covariance[3:6, 3:6])[-1])),
         uncertainty_deg=float(np.degrees(np.sqrt(np.linalg.eigvalsh(covariance[:3, :3])[-1]))),
     )

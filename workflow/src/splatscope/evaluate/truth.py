@@ -125,7 +125,6 @@ def _tool_error(
             gaussians.means.double().numpy(),
             gaussians.opacity_logits.double().sigmoid().numpy(),
             mesh,
-            trim=config.tool_fit_trim,
             max_distance_mm=config.tool_fit_max_distance_mm,
             seed=seed,
         )
@@ -137,8 +136,8 @@ def _tool_error(
         "rotation_error_deg": _rounded(fit.rotation_deg),
         "tip_displacement_mm": None if tip is None else _rounded(fit.displacement_mm(np.array(tip, np.float64))),
         "measured_at_mm": np.round(fit.centroid, 4).tolist(),
-        "fit_residual_rms_mm": _rounded(fit.residual_rms_mm),
-        "residual_rms_before_mm": _rounded(fit.initial_rms_mm),
+        "depth_mm": _rounded(fit.depth_mm),
+        "fit_residual_mm": _rounded(fit.residual_mm),
         "translation_uncertainty_mm": _rounded(fit.uncertainty_mm),
         "rotation_uncertainty_deg": _rounded(fit.uncertainty_deg),
         "gaussians_used": fit.used,

@@ -21,8 +21,9 @@ _VARIABLES = {INK: "--ink", FAINT: "--line"} | {colour: f"--s{n}" for n, colour 
 
 _STYLE = {
     "svg.fonttype": "none",
+    "svg.hashsalt": "splatscope",
     "font.family": "sans-serif",
-    "font.size": 9,
+    "font.size": 9.5,
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": FAINT,
@@ -44,6 +45,7 @@ _STYLE = {
 }
 
 
+@matplotlib.rc_context(_STYLE)
 def line_plot(
     lines: dict[str, tuple[Sequence[float], Sequence[float]]],
     x_label: str,
@@ -54,7 +56,7 @@ def line_plot(
     zero: bool = False,
 ) -> str:
     """SVG of named lines (x, y); NaN breaks a line. `dots` draws points, `zero` starts the y axis at 0."""
-    figure, axes = _figure(4.8, 2.5)
+    figure, axes = plt.subplots(figsize=(4.4, 2.5))
     for colour, (name, (x, y)) in zip(_cycle(len(lines)), lines.items()):
         style = {"marker": ".", "markersize": 3.5, "linewidth": 0} if dots else {"linewidth": 1.5}
         axes.plot(x, y, color=colour, label=name, **style)
@@ -66,13 +68,21 @@ def line_plot(
         axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     if len(lines) > 1:
-        axes.legend(loc="upper left", bbox_to_anchor=(0, 1.16), ncols=len(lines), handlelength=1.2, columnspacing=1.2)
+        axes.legend(
+            loc="upper left",
+            bbox_to_anchor=(0, 1.16),
+            ncols=len(lines),
+            handlelength=1,
+            columnspacing=1.2,
+            fontsize=8.5,
+        )
     return _svg(figure)
 
 
+@matplotlib.rc_context(_STYLE)
 def histogram_plot(edges: Sequence[float], counts: Sequence[int], x_label: str, y_label: str) -> str:
     """SVG of a histogram with one bar for each bin, whatever the bins' widths."""
-    figure, axes = _figure(4.8, 2.3)
+    figure, axes = plt.subplots(figsize=(4.4, 2.3))
     places = np.arange(len(counts)) + 0.5
     axes.bar(places, counts, width=0.86, color=SERIES[0])
     axes.set_xticks(range(len(edges)), [f"{edge:g}" for edge in edges])
@@ -83,25 +93,21 @@ def histogram_plot(edges: Sequence[float], counts: Sequence[int], x_label: str, 
     return _svg(figure)
 
 
+@matplotlib.rc_context(_STYLE)
 def bar_plot(values: dict[str, float], x_label: str, digits: int = 0) -> str:
     """SVG of horizontal bars with their values written at the end."""
-    figure, axes = _figure(4.8, 0.55 + 0.27 * max(1, len(values)))
+    figure, axes = plt.subplots(figsize=(4.4, 0.55 + 0.27 * max(1, len(values))))
     names = list(values)
     axes.barh(names, list(values.values()), height=0.66, color=SERIES[0])
     longest = max([*values.values(), 1e-9])
     for place, name in enumerate(names):
-        axes.text(values[name] + 0.015 * longest, place, f"{values[name]:,.{digits}f}", va="center", fontsize=8)
+        axes.text(values[name] + 0.015 * longest, place, f"{values[name]:,.{digits}f}", va="center", fontsize=8.5)
     axes.set_xlim(0, 1.14 * longest)
     axes.invert_yaxis()
     axes.set_xlabel(x_label)
     axes.grid(axis="y", visible=False)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     return _svg(figure)
-
-
-def _figure(width: float, height: float) -> tuple[Figure, plt.Axes]:
-    with matplotlib.rc_context(_STYLE):
-        return plt.subplots(figsize=(width, height))
 
 
 def _cycle(count: int) -> list[str]:
@@ -111,9 +117,7 @@ def _cycle(count: int) -> list[str]:
 def _svg(figure: Figure) -> str:
     """The figure as an <svg> element: no ids that could clash with another plot's, colours as CSS variables."""
     stream = io.StringIO()
-    settings = _STYLE | {"svg.hashsalt": "splatscope"}
-    with matplotlib.rc_context(settings):
-        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     plt.close(figure)
     text = stream.getvalue()
     text = text[text.index("<svg") :]

@@ -69,16 +69,16 @@ def headline(figures: Mapping) -> list[dict]:
         ),
         ("Mask IoU", number(figures["replay.mask_iou_mean"], 3), "visible tool masks against the truth"),
         (
-            "Camera hand-eye",
+            "Hand-eye error",
             number(figures["poses.hand_eye.translation_error_mm"], 2, "mm"),
-            f"{number(figures['poses.hand_eye.rotation_error_deg'], 2, '°')} off the truth",
+            f"{number(figures['poses.hand_eye.rotation_error_deg'], 2, '°')}, camera sensor to camera",
         ),
         (
-            "Tool placement",
+            "Tool placement error",
             number(figures["poses.tool.translation_error_mm"], 2, "mm"),
-            f"{number(figures['poses.tool.rotation_error_deg'], 2, '°')} off the true mesh",
+            f"{number(figures['poses.tool.rotation_error_deg'], 2, '°')}, splat to true mesh",
         ),
-        ("Clock offset", number(figures["poses.clock_offset_error_ms"], 1, "ms"), "largest error of a recording"),
+        ("Clock offset error", number(figures["poses.clock_offset_error_ms"], 1, "ms"), "largest of the recordings"),
         (
             "Frames registered",
             number(_percent(figures["poses.registered_fraction"]), 1, "%"),
@@ -231,17 +231,6 @@ def splats(inputs: ReportInputs, config: ReportConfig) -> list[dict]:
     models = []
     for name, folder in inputs.splats.items():
         content = read_json(folder / "splat.json") if (folder / "splat.json").is_file() else {}
-        curve = None
-        if (folder / "curve.csv").is_file():
-            table = pd.read_csv(folder / "curve.csv")
-            columns = [column for column in table.columns if "psnr" in column]
-            if "iteration" in table and columns:
-                lines = {
-                    column.replace("_", " "): (table["iteration"][known], table[column][known])
-                    for column in columns
-                    if (known := table[column].notna()).any()
-                }
-                curve = plots.line_plot(lines, "iteration", "PSNR, dB") if lines else None
         models.append(
             {
                 "name": name,
@@ -249,11 +238,28 @@ def splats(inputs: ReportInputs, config: ReportConfig) -> list[dict]:
                 "gaussians": content.get("gaussians"),
                 "iterations": content.get("iterations"),
                 "seconds": content.get("seconds"),
-                "curve": curve,
+                "plots": _training_plots(folder / "curve.csv"),
                 "heldout": embed_file(folder / "heldout.png", config.jpeg_quality, WIDE),
             }
         )
     return models
+
+
+def _training_plots(path: Path) -> dict[str, str]:
+    """PSNR and size of the model over the iterations, from what columns the curve has."""
+    if not path.is_file():
+        return {}
+    table = pd.read_csv(path)
+    shown = {}
+    for caption, word, unit in (("PSNR while training", "psnr", "PSNR, dB"), ("Gaussians", "gaussians", "Gaussians")):
+        lines = {}
+        for column in (column for column in table.columns if word in column):
+            known = table[column].notna()
+            if known.any():
+                lines[column.replace("_", " ")] = (table["iteration"][known], table[column][known])
+        if lines:
+            shown[caption] = plots.line_plot(lines, "iteration", unit)
+    return shown
 
 
 def extracts(inputs: ReportInputs, config: ReportConfig) -> list[dict]:

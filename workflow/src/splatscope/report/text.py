@@ -12,6 +12,8 @@ def number(value: float | None, digits: int = 0, unit: str = "") -> str:
     if value is None or not math.isfinite(value):
         return MISSING
     text = f"{value:,.{digits}f}".replace(",", "\u2009").replace("-", "\u2212")
+    if unit == "°":
+        return f"{text}°"
     return f"{text}\u00a0{unit}" if unit else text
 
 
