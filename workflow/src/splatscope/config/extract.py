@@ -66,5 +66,5 @@ class ExtractConfig(Section):
     tip_mm: dict[str, tuple[float, float, float]] = {}
     """Tool name -> working tip (mm) in the frame of the extracted tool; found automatically for tools not named."""
 
-    paper_radius_mm: float = Field(40.0, gt=0)
+    paper_radius_mm: float = Field(47.0, gt=0)
     """Radius (mm) of the paper's way: everything this near to the point the cameras look at is the tool."""

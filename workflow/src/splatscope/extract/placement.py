@@ -53,9 +53,10 @@ def find_shaft(
     more cameras [C, 4, 4] have in their image: the other end, held by something, leaves the image. When the counts are
     within a tenth of each other it is the end nearer to the point the cameras look at.
     """
-    middle, direction, position = long_axis(points)
+    _, _, position = long_axis(points)
     low, high = np.percentile(position, [0.5, 99.5])
-    ends = middle + np.array([low, high])[:, None] * direction
+    # the mean of the outermost points, not a point on the axis: jaws may be bent
+    ends = np.array([points[position <= low].mean(0), points[position >= high].mean(0)])
     if tip is not None:
         first = int(np.linalg.norm(ends - tip, axis=1).argmin())
         far = ends[1 - first]
