@@ -10,7 +10,7 @@ setup: $(INSTALLED)
 apt:
 	apt-get update && apt-get install -y --no-install-recommends $$(cat envs/apt.txt)
 
-$(INSTALLED): envs/requirements.txt pyproject.toml setup.py workflow/src/splatscope/splats/native.cpp
+$(INSTALLED): envs/requirements.txt pyproject.toml setup.py $(wildcard workflow/src/splatscope/splats/engine/*)
 	python3 -c "import ensurepip, venv" && command -v g++ >/dev/null || $(MAKE) apt
 	test -x $(BIN)/python || python3 -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

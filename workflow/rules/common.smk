@@ -41,6 +41,7 @@ BACKGROUNDS = [name for name, row in RECORDINGS.items() if row.role is Role.BACK
 TOOLS = [name for name, row in RECORDINGS.items() if row.role is Role.TOOL]
 SCENES = [name for name, row in RECORDINGS.items() if row.role is Role.SCENE]
 SITE = [name for name, row in RECORDINGS.items() if row.role is not Role.TOOL]
+REPLAYS = ["replay", "replay_paper"] if SCENES and TOOLS else []
 GROUPS = {"site": SITE} | {tool: [tool] for tool in TOOLS}
 MODELS = {"site": BACKGROUNDS} | {tool: [tool] for tool in TOOLS}
 PHANTOM_TOOLS = [name for name in TOOLS if Path(PHANTOM) in RECORDINGS[name].video.parents]
@@ -51,6 +52,11 @@ def shard_files(dataset, suffix):
     """The files of a dataset's shards; their number is known from the settings before any frame is."""
     count = CONFIG.compose.shard_count(dataset)
     return [f"results/render/{dataset}/shard_{index:06d}.{suffix}" for index in range(count)]
+
+
+def if_replayed(*files):
+    """The files of the replay, when there is a scene recording to replay."""
+    return list(files) if REPLAYS else []
 
 
 wildcard_constraints:

@@ -10,12 +10,12 @@ rule compose_replay:
     output:
         scenes="results/compose/{dataset}.parquet",
         summary="results/compose/{dataset}.json",
-    wildcard_constraints:
-        dataset="replay|replay_paper",
     log:
         "results/logs/compose_replay/{dataset}.log",
     benchmark:
         "results/benchmarks/compose_replay/{dataset}.tsv"
+    wildcard_constraints:
+        dataset="replay|replay_paper",
     params:
         recordings=SCENES,
         tools=TOOLS,

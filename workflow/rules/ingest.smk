@@ -19,13 +19,13 @@ rule ingest_recording:
         "results/logs/ingest_recording/{recording}.log",
     benchmark:
         "results/benchmarks/ingest_recording/{recording}.tsv"
+    resources:
+        mem_mb=2000,
     params:
         recording=lambda wildcards: RECORDINGS[wildcards.recording],
         config=settings("ingest"),
         seed=CONFIG.seed,
         code=script_digest("ingest_recording"),
-    resources:
-        mem_mb=2000,
     message:
         "Reading the recording {wildcards.recording}"
     script:

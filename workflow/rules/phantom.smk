@@ -32,12 +32,12 @@ rule render_phantom_recording:
         "results/logs/render_phantom_recording/{recording}.log",
     benchmark:
         "results/benchmarks/render_phantom_recording/{recording}.tsv"
+    resources:
+        mem_mb=2000,
     params:
         config=settings("phantom"),
         seed=CONFIG.seed,
         code=script_digest("render_phantom_recording"),
-    resources:
-        mem_mb=2000,
     message:
         "Rendering the phantom recording {wildcards.recording}"
     script:

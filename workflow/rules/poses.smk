@@ -17,13 +17,14 @@ rule reconstruct_group:
         "results/logs/reconstruct_group/{group}.log",
     benchmark:
         "results/benchmarks/reconstruct_group/{group}.tsv"
+    resources:
+        mem_mb=4000,
     params:
         recordings=lambda wildcards: [RECORDINGS[name] for name in GROUPS[wildcards.group]],
         config=settings("sfm"),
+        hand_eye=CONFIG.poses.camera_sensor_from_camera,
         seed=CONFIG.seed,
         code=script_digest("reconstruct_group"),
-    resources:
-        mem_mb=4000,
     message:
         "Structure from motion of {wildcards.group}"
     script:
@@ -34,7 +35,11 @@ rule solve_poses:
     input:
         tables=expand("results/ingest/{name}/frames.parquet", name=RECORDINGS),
         cameras=expand("results/ingest/{name}/camera.json", name=RECORDINGS),
-        models=expand("results/sfm/{group}/{file}.bin", group=GROUPS, file=["cameras", "images", "points3D"]),
+        models=expand(
+            "results/sfm/{group}/{file}.bin",
+            group=GROUPS,
+            file=["cameras", "images", "points3D"],
+        ),
         summaries=expand("results/sfm/{group}/sfm.json", group=GROUPS),
     output:
         tables=expand("results/poses/{name}.parquet", name=RECORDINGS),

@@ -18,13 +18,13 @@ rule render_shard:
         "results/logs/render_shard/{dataset}_{shard}.log",
     benchmark:
         "results/benchmarks/render_shard/{dataset}_{shard}.tsv"
+    resources:
+        mem_mb=3000,
     params:
         tools=TOOLS,
         config=settings("render"),
         seed=CONFIG.seed,
         code=script_digest("render_shard"),
-    resources:
-        mem_mb=3000,
     message:
         "Rendering shard {wildcards.shard} of {wildcards.dataset}"
     script:

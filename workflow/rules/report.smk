@@ -1,12 +1,5 @@
 # report: everything above -> one self-contained HTML page and the headline figures as JSON.
 
-REPLAYS = ["replay", "replay_paper"] if SCENES and TOOLS else []
-
-
-def if_replayed(*files):
-    """The files of the replay, when there is a scene recording to replay."""
-    return list(files) if REPLAYS else []
-
 
 rule write_summary:
     input:
@@ -37,10 +30,22 @@ rule write_report:
         summary="results/summary.json",
         thumbnails=expand("results/ingest/{name}/thumbnails.jpg", name=RECORDINGS),
         residuals="results/poses/residuals.png",
-        splats=expand("results/splat/{model}/{file}", model=MODELS, file=["curve.csv", "heldout.png"]),
-        extracts=expand("results/extract/{tool}/{file}", tool=TOOLS, file=["extract.json", "extract.png"]),
+        splats=expand(
+            "results/splat/{model}/{file}",
+            model=MODELS,
+            file=["curve.csv", "heldout.png"],
+        ),
+        extracts=expand(
+            "results/extract/{tool}/{file}",
+            tool=TOOLS,
+            file=["extract.json", "extract.png"],
+        ),
         scenes=expand("results/compose/{dataset}.json", dataset=["sampled", *REPLAYS]),
-        overlays=expand("results/evaluate/{dataset}_{pair}.png", dataset=REPLAYS, pair=["best", "worst"]),
+        overlays=expand(
+            "results/evaluate/{dataset}_{pair}.png",
+            dataset=REPLAYS,
+            pair=["best", "worst"],
+        ),
         rows=expand("results/evaluate/{dataset}.parquet", dataset=REPLAYS),
         dataset="results/dataset/sampled/manifest.json",
     output:

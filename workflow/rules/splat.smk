@@ -17,13 +17,13 @@ rule train_splat:
         "results/logs/train_splat/{model}.log",
     benchmark:
         "results/benchmarks/train_splat/{model}.tsv"
+    resources:
+        mem_mb=4000,
+        gpu=0,
     params:
         config=settings("splat"),
         seed=CONFIG.seed,
         code=script_digest("train_splat"),
-    resources:
-        mem_mb=4000,
-        gpu=0,
     message:
         "Training the splat of {wildcards.model}"
     script:

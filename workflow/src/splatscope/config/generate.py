@@ -52,8 +52,8 @@ def _lines(section: Section, depth: int) -> list[str]:
             lines += _lines(value, depth + 1)
         else:
             plain = section.model_dump(mode="json")[name]
-            text = yaml.safe_dump({name: plain}, default_flow_style=None, sort_keys=False, width=10_000)
-            lines += [indent + line for line in text.rstrip().splitlines()]
+            text = yaml.safe_dump(plain, default_flow_style=True, sort_keys=False, width=10_000)
+            lines.append(f"{indent}{name}: {text.splitlines()[0]}")  # a second line only ends the document
     return lines
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from splatscope.errors import InputError
 from splatscope.files import read_json
 from splatscope.geometry import Camera, poses_from_columns
-from splatscope.recordings import Role
+from splatscope.recordings import Recording, Role
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,12 @@ class IngestedRecording:
     valid_mask: Path  # valid.png
     summary: Path  # ingest.json
     given_poses: Path | None = None  # a COLMAP model folder or a nerfstudio transforms.json
+
+    @classmethod
+    def in_folder(cls, recording: Recording, folder: Path) -> IngestedRecording:
+        """What ingest wrote of `recording` into `folder`."""
+        files = ("frames.tar", "frames.parquet", "camera.json", "valid.png", "ingest.json")
+        return cls(recording.name, recording.role, *(folder / file for file in files), recording.poses)
 
     @cached_property
     def all_frames(self) -> pd.DataFrame:
