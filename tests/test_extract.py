@@ -129,7 +129,7 @@ def test_tip_shaft_and_view_directions(recording):
     folder, _, _ = recording
     report = run(folder)
     tip = apply(SENSOR, np.array([report["tip_mm"]]))[0]
-    assert np.allclose(tip, [-10, 0, 50], atol=1.5)  # the end nearer to where the cameras look
+    assert np.allclose(tip, [-10, 0, 50], atol=2)  # the end nearer to where the cameras look
     assert np.allclose(SENSOR[:3, :3] @ report["shaft_direction"], [1, 0, 0], atol=0.05)
     assert abs(report["shaft_length_mm"] - 70) < 2
     directions = np.array(report["view_directions"]) @ SENSOR[:3, :3].T

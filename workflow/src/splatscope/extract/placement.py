@@ -53,25 +53,21 @@ def find_shaft(
     more cameras [C, 4, 4] have in their image: the other end, held by something, leaves the image. When the counts are
     within a tenth of each other it is the end nearer to the point the cameras look at.
     """
-    _, _, position = long_axis(points)
-    low, high = np.percentile(position, [0.5, 99.5])
+    _, direction, position = long_axis(points)
+    low, high = np.percentile(position, [1, 99])
     # the mean of the outermost points, not a point on the axis: jaws may be bent
     ends = np.array([points[position <= low].mean(0), points[position >= high].mean(0)])
     if tip is not None:
         first = int(np.linalg.norm(ends - tip, axis=1).argmin())
-        far = ends[1 - first]
-        return Shaft(np.asarray(tip, float), *_line(tip, far))
-    seen = np.array([_views_seeing(end, world_from_camera, camera) for end in ends])
-    if abs(seen[0] - seen[1]) > 0.1 * len(world_from_camera):
-        first = int(seen.argmax())
     else:
-        first = int(np.linalg.norm(ends - view_centre, axis=1).argmin())
-    return Shaft(ends[first], *_line(ends[first], ends[1 - first]))
-
-
-def _line(start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, float]:
-    length = float(np.linalg.norm(end - start))
-    return (end - start) / max(length, 1e-9), length
+        seen = [_views_seeing(end, world_from_camera, camera) for end in ends]
+        if abs(seen[0] - seen[1]) > 0.1 * len(world_from_camera):
+            first = int(np.argmax(seen))
+        else:
+            first = int(np.linalg.norm(ends - view_centre, axis=1).argmin())
+        tip = ends[first]
+    direction = direction if first == 0 else -direction
+    return Shaft(np.asarray(tip, np.float64), direction, float((ends[1 - first] - tip) @ direction))
 
 
 def _views_seeing(point: np.ndarray, world_from_camera: np.ndarray, camera: Camera) -> int:
