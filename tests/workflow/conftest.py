@@ -36,6 +36,7 @@ def run_snakemake(repository) -> Callable[..., Run]:
             stderr=subprocess.STDOUT,
             text=True,
             env=environment,
+            cwd=folder,
             timeout=timeout,
         )
         return Run(done.returncode, done.stdout)

@@ -1,6 +1,18 @@
 """The Snakefile before any job starts: what would run, and what is refused."""
 
+import av
+import numpy as np
 import pytest
+
+
+def write_video(path):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for grey in range(0, 100, 10):
+            picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), grey, np.uint8), format="rgb24")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
 
 
 @pytest.fixture
@@ -22,8 +34,8 @@ def test_default_run_is_complete(folder, run_snakemake):
 def test_background_alone_is_enough(folder, run_snakemake):
     table = "name\trole\tvideo\nsite_video\tbackground\tvideo.mp4\n"
     (folder / "config" / "recordings.tsv").write_text(table)
-    (folder / "video.mp4").write_bytes((b"\0\0\0\x18ftypmp42" + bytes(64)))
-    run = run_snakemake(folder, "--dry-run", "--config", "check_recordings=False")
+    write_video(folder / "video.mp4")
+    run = run_snakemake(folder, "--dry-run")
     assert run.code == 0, run.output
     assert "extract_tool" not in run.jobs and run.jobs["write_report"] == 1
 
@@ -35,6 +47,19 @@ REFUSED = {
     "unknown role": ("config/recordings.tsv", "name\trole\tvideo\na\tbackgruond\tv.mp4\n", "line 2, column role"),
     "missing video": ("config/recordings.tsv", "name\trole\tvideo\na\tbackground\tv.mp4\n", "line 2, column video"),
 }
+
+
+def test_bad_unit_is_refused_before_any_job(folder, run_snakemake):
+    """A tracker log in metres, found before anything runs."""
+    write_video(folder / "video.mp4")
+    rows = "".join(f"{index / 40} {0.1 + index * 1e-4} 0.02 0.3 0 0 0 1\n" for index in range(100))
+    (folder / "poses.txt").write_text(rows)
+    table = "name\trole\tvideo\ttracker\nsite_video\tbackground\tvideo.mp4\tposes.txt\n"
+    (folder / "config" / "recordings.tsv").write_text(table)
+    run = run_snakemake(folder, "--dry-run")
+    assert run.code != 0
+    assert "poses.txt" in run.output and "metres" in run.output and "tracker_unit" in run.output
+    assert "Traceback" not in run.output
 
 
 @pytest.mark.parametrize("name, content, message", REFUSED.values(), ids=REFUSED)

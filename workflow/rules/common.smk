@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 from splatscope.config.load import check_config
 from splatscope.digests import code_digest, settings_digest
 from splatscope.errors import InputError
+from splatscope.ingest.check import validate_recording
 from splatscope.recordings import Role, read_recordings
 
 PHANTOM = "results/phantom"
@@ -34,6 +35,10 @@ def recording_file(column):
 try:
     CONFIG = check_config(config, workflow.configfiles)
     RECORDINGS = {row.name: row for row in read_recordings(CONFIG.recordings, made_here=PHANTOM)}
+    PHANTOM_NAMES = [name for name, row in RECORDINGS.items() if Path(PHANTOM) in row.video.parents]
+    for row in RECORDINGS.values():
+        if row.name not in PHANTOM_NAMES:
+            validate_recording(row, CONFIG.ingest)
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -44,8 +49,7 @@ SITE = [name for name, row in RECORDINGS.items() if row.role is not Role.TOOL]
 REPLAYS = ["replay", "replay_paper"] if SCENES and TOOLS else []
 GROUPS = {"site": SITE} | {tool: [tool] for tool in TOOLS}
 MODELS = {"site": BACKGROUNDS} | {tool: [tool] for tool in TOOLS}
-PHANTOM_TOOLS = [name for name in TOOLS if Path(PHANTOM) in RECORDINGS[name].video.parents]
-PHANTOM_NAMES = [name for name, row in RECORDINGS.items() if Path(PHANTOM) in row.video.parents]
+PHANTOM_TOOLS = [name for name in TOOLS if name in PHANTOM_NAMES]
 
 
 def shard_files(dataset, suffix):
