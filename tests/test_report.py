@@ -79,7 +79,7 @@ def test_page_shows_the_figures(results):
     assert "needle driver" in text and "grasper" in text
     assert "not available" in text and "alexnet-owt-7be5be79.pth" in text
     assert "no valid pose" in text and "the tracker log&#39;s last row is cut off" in text
-    assert "212.3 ± 2.1 ms" in text and "error 3.0\u00a0ms" in text
+    assert "212.3 ± 2.1 ms" in text and "error 3.0, refined 6.0\u00a0ms" in text and "0.21, 0.18, 0.30 mm" in text
     assert all(f"<code>{name}</code>" in text for name in figures)
 
 
@@ -151,7 +151,7 @@ def test_plots_follow_the_page_and_have_no_clashing_ids():
 
 
 def test_numbers_are_written_for_people():
-    assert number(1234567.891, 1) == "1\u2009234\u2009567.9" and number(None) == "–" == number(float("nan"))
+    assert number(1234567.891, 1) == "1\u202f234\u202f567.9" and number(None) == "–" == number(float("nan"))
     assert number(-2.5, 1, "ms") == "\u22122.5\u00a0ms"
     assert spread(1.0, None, 2) == "1.00" and spread(1.0, 0.5, 1) == "1.0\u00a0±\u00a00.5"
     assert (

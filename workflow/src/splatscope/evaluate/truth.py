@@ -43,7 +43,8 @@ def evaluate_truth(
     """Errors of everything the phantom knows the truth of; written to `out` (JSON) and returned. mm, deg.
 
     - hand_eye: `camera_sensor_from_camera`, distance of the origins and angle between the rotations; null without one.
-    - clock: estimated minus true `clock_offset_s` by recording, and the largest absolute one in ms.
+    - clock: estimated minus true `clock_offset_s` by recording and the largest absolute one in ms, as ingest estimated
+      it and as poses refined it (plus `clock_shift_s`).
     - cameras: by recording, RMS of the position error (ATE) and mean rotation error of the valid frames. Metric poses
       share the truth's world (the tracker's frame) and are compared as they are; poses of free scale are first brought
       onto the truth by the best similarity, and that is said ("aligned").
@@ -57,7 +58,7 @@ def evaluate_truth(
     metric = bool(poses.get("metric", True))
     report = {
         "hand_eye": _hand_eye(poses, known),
-        "clock": _clock(estimated, known),
+        "clock": _clock(estimated, poses, known),
         "cameras": {
             name: _camera_errors(path, truth.pose_tables[name], metric)
             for name, path in sorted(estimated.pose_tables.items())
@@ -81,14 +82,20 @@ def _hand_eye(poses: dict, known: dict) -> dict | None:
     return {"translation_error_mm": _rounded(distance), "rotation_error_deg": _rounded(angle)}
 
 
-def _clock(estimated: EstimatedFiles, known: dict) -> dict:
-    errors = {}
+def _clock(estimated: EstimatedFiles, poses: dict, known: dict) -> dict:
+    errors, refined = {}, {}
     for name, path in sorted(estimated.ingest_jsons.items()):
         offset = read_json(path).get("clock_offset_s")
         if offset is not None and name in known["clock_offset_s"]:
+            shift = poses.get("recordings", {}).get(name, {}).get("clock_shift_s", 0.0)
             errors[name] = _rounded(1000 * (offset - known["clock_offset_s"][name]))
-    largest = max((abs(error) for error in errors.values()), default=None)
-    return {"error_ms": errors, "max_abs_error_ms": largest}
+            refined[name] = _rounded(errors[name] + 1000 * shift)
+    return {
+        "error_ms": errors,
+        "max_abs_error_ms": max(map(abs, errors.values()), default=None),
+        "refined_error_ms": refined,
+        "max_abs_refined_error_ms": max(map(abs, refined.values()), default=None),
+    }
 
 
 def _camera_errors(path: Path, truth_path: Path, metric: bool) -> dict:

@@ -14,6 +14,8 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from splatscope.report.text import number
+
 INK, FAINT = "#010101", "#020202"
 SERIES = ("#030301", "#030302", "#030303", "#030304", "#030305", "#030306")
 # colours that stand for the page's own: replaced by CSS variables in the SVG
@@ -52,7 +54,6 @@ def line_plot(
     y_label: str,
     *,
     dots: bool = False,
-    log_y: bool = False,
     zero: bool = False,
 ) -> str:
     """SVG of named lines (x, y); NaN breaks a line. `dots` draws points, `zero` starts the y axis at 0."""
@@ -62,8 +63,6 @@ def line_plot(
         axes.plot(x, y, color=colour, label=name, **style)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
-    if log_y:
-        axes.set_yscale("log")
     if zero:
         axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -101,7 +100,7 @@ def bar_plot(values: dict[str, float], x_label: str, digits: int = 0) -> str:
     axes.barh(names, list(values.values()), height=0.66, color=SERIES[0])
     longest = max([*values.values(), 1e-9])
     for place, name in enumerate(names):
-        axes.text(values[name] + 0.015 * longest, place, f"{values[name]:,.{digits}f}", va="center", fontsize=8.5)
+        axes.text(values[name] + 0.015 * longest, place, number(values[name], digits), va="center", fontsize=8.5)
     axes.set_xlim(0, 1.14 * longest)
     axes.invert_yaxis()
     axes.set_xlabel(x_label)

@@ -173,6 +173,7 @@ def recordings(inputs: ReportInputs, config: ReportConfig) -> list[dict]:
             counts["other"] = unknown
         offset, uncertainty = record.get("clock_offset_s"), record.get("clock_offset_uncertainty_s")
         error = truth["clock"]["error_ms"].get(row["name"]) if truth else None
+        refined = truth["clock"]["refined_error_ms"].get(row["name"]) if truth else None
         cards.append(
             {
                 **row,
@@ -183,6 +184,7 @@ def recordings(inputs: ReportInputs, config: ReportConfig) -> list[dict]:
                 "clock_ms": None if offset is None else 1000 * offset,
                 "clock_uncertainty_ms": None if uncertainty is None else 1000 * uncertainty,
                 "clock_error_ms": error,
+                "refined_error_ms": refined,
                 "tracker": record.get("tracker"),
                 "video": record.get("video"),
                 "warnings": record.get("warnings", []),
@@ -198,11 +200,19 @@ def poses(inputs: ReportInputs) -> dict:
         content = read_json(path)
         groups.append({"name": name, **content, "percent": _percent(content["registered"] / max(1, content["frames"]))})
     truth = _truth(inputs)
-    shown = {"groups": groups, "metric": None, "mode": None, "plots": {}, "medians": {}, "truth": truth}
+    shown = {
+        "groups": groups,
+        "metric": None,
+        "mode": None,
+        "hand_eye": None,
+        "plots": {},
+        "medians": {},
+        "truth": truth,
+    }
     if inputs.poses is None or not (inputs.poses / "poses.json").is_file():
         return shown
     content = read_json(inputs.poses / "poses.json")
-    shown |= {"metric": content.get("metric"), "mode": content.get("mode")}
+    shown |= {key: content.get(key) for key in ("metric", "mode", "hand_eye")}
     millimetres, degrees = {}, {}
     for row in inputs.recordings:
         path = inputs.poses / f"{row['name']}.parquet"
@@ -234,7 +244,8 @@ def splats(inputs: ReportInputs, config: ReportConfig) -> list[dict]:
         models.append(
             {
                 "name": name,
-                "psnr": content.get("heldout_psnr"),
+                "psnr": content.get("heldout_psnr_mean"),
+                "psnr_std": content.get("heldout_psnr_std"),
                 "gaussians": content.get("gaussians"),
                 "iterations": content.get("iterations"),
                 "seconds": content.get("seconds"),
@@ -246,20 +257,19 @@ def splats(inputs: ReportInputs, config: ReportConfig) -> list[dict]:
 
 
 def _training_plots(path: Path) -> dict[str, str]:
-    """PSNR and size of the model over the iterations, from what columns the curve has."""
+    """Held-out PSNR and size of the model over the iterations."""
     if not path.is_file():
         return {}
-    table = pd.read_csv(path)
-    shown = {}
-    for caption, word, unit in (("PSNR while training", "psnr", "PSNR, dB"), ("Gaussians", "gaussians", "Gaussians")):
-        lines = {}
-        for column in (column for column in table.columns if word in column):
-            known = table[column].notna()
-            if known.any():
-                lines[column.replace("_", " ")] = (table["iteration"][known], table[column][known])
-        if lines:
-            shown[caption] = plots.line_plot(lines, "iteration", unit)
-    return shown
+    curve = pd.read_csv(path)
+    shown = {
+        "Held-out PSNR while training": ("psnr_heldout", "PSNR, dB"),
+        "Gaussians while training": ("count", "Gaussians"),
+    }
+    return {
+        caption: plots.line_plot({column: (curve["iteration"], curve[column])}, "iteration", label)
+        for caption, (column, label) in shown.items()
+        if column in curve and len(curve)
+    }
 
 
 def extracts(inputs: ReportInputs, config: ReportConfig) -> list[dict]:

@@ -8,10 +8,10 @@ MISSING = "–"
 
 
 def number(value: float | None, digits: int = 0, unit: str = "") -> str:
-    """A number with thousands separated by thin spaces, or a dash when there is none."""
+    """A number with thousands separated by narrow spaces, or a dash when there is none."""
     if value is None or not math.isfinite(value):
         return MISSING
-    text = f"{value:,.{digits}f}".replace(",", "\u2009").replace("-", "\u2212")
+    text = f"{value:,.{digits}f}".replace(",", "\u202f").replace("-", "\u2212")
     if unit == "°":
         return f"{text}°"
     return f"{text}\u00a0{unit}" if unit else text
