@@ -1,3 +1,5 @@
+from pathlib import Path
+
 from splatscope.config.splat import SplatConfig
 from splatscope.jobs import run_job
 from splatscope.splats.stage import train_splat
@@ -5,16 +7,14 @@ from splatscope.splats.stage import train_splat
 with run_job(snakemake):
     files, out, params = snakemake.input, snakemake.output, snakemake.params
     train_splat(
-        files.frames,
-        files.tables,
-        files.cameras,
-        files.valid,
-        files.points,
+        *([Path(path) for path in column] for column in (files.frames, files.tables, files.cameras, files.valid)),
+        Path(files.points),
         SplatConfig.model_validate(params.config),
         params.seed,
-        splat=out.splat,
-        curve=out.curve,
-        summary=out.summary,
-        heldout=out.heldout,
+        model_path=Path(out.splat),
+        curve_path=Path(out.curve),
+        summary_path=Path(out.summary),
+        heldout_path=Path(out.heldout),
+        checkpoint_path=Path(out.splat).with_name("checkpoint.pt"),
         threads=snakemake.threads,
     )
