@@ -1,0 +1,134 @@
+"""Signed distance fields (negative inside, mm) and the closed surfaces extracted from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import map_coordinates
+from skimage.measure import marching_cubes
+
+from splatscope.meshes.mesh import Mesh
+
+Field = Callable[[np.ndarray], np.ndarray]  # points [..., 3] mm -> distance [...] mm
+
+
+def smooth_union(first: np.ndarray, second: np.ndarray, blend_mm: float) -> np.ndarray:
+    """Polynomial smooth minimum: the two shapes melt together over about `blend_mm`."""
+    share = np.clip(0.5 + 0.5 * (second - first) / blend_mm, 0, 1)
+    return second + (first - second) * share - blend_mm * share * (1 - share)
+
+
+def smooth_subtract(solid: np.ndarray, hole: np.ndarray, blend_mm: float) -> np.ndarray:
+    return -smooth_union(-solid, hole, blend_mm)
+
+
+def ellipsoid(points: np.ndarray, centre, radii) -> np.ndarray:
+    """Distance to an ellipsoid, first order: exact at the surface, too small far away."""
+    offset = (points - np.asarray(centre, np.float32)) / np.asarray(radii, np.float32)
+    length = np.linalg.norm(offset, axis=-1)
+    gradient = np.linalg.norm(offset / np.asarray(radii, np.float32), axis=-1)
+    return length * (length - 1) / np.maximum(gradient, 1e-6)
+
+
+def cone(points: np.ndarray, start, end, start_radius: float, end_radius: float) -> np.ndarray:
+    """Round-ended segment whose radius goes linearly from start to end."""
+    start, axis = np.asarray(start, np.float32), np.asarray(end, np.float32) - np.asarray(start, np.float32)
+    share = np.clip((points - start) @ axis / (axis @ axis), 0, 1)
+    return np.linalg.norm(points - start - share[..., None] * axis, axis=-1) - (
+        start_radius + (end_radius - start_radius) * share
+    )
+
+
+def tube(points: np.ndarray, path: np.ndarray, radii, blend_mm: float) -> np.ndarray:
+    """Chain of cones along a path [N, 3] with one radius per point."""
+    radii = np.broadcast_to(radii, len(path))
+    distance = cone(points, path[0], path[1], radii[0], radii[1])
+    for index in range(1, len(path) - 1):
+        part = cone(points, path[index], path[index + 1], radii[index], radii[index + 1])
+        distance = smooth_union(distance, part, blend_mm)
+    return distance
+
+
+def box(points: np.ndarray, centre, half_sizes, rounding: float = 0.0) -> np.ndarray:
+    """Axis-aligned box with rounded edges; the rounding lies within the half sizes."""
+    outside = np.abs(points - np.asarray(centre, np.float32)) - (np.asarray(half_sizes, np.float32) - rounding)
+    return np.linalg.norm(np.maximum(outside, 0), axis=-1) + np.minimum(outside.max(-1), 0) - rounding
+
+
+def cylinder(points: np.ndarray, axis: int, centre, radius: float, half_length: float) -> np.ndarray:
+    """Cylinder along a coordinate axis (0, 1 or 2)."""
+    offset = points - np.asarray(centre, np.float32)
+    across = np.delete(offset, axis, axis=-1)
+    sides = np.stack([np.linalg.norm(across, axis=-1) - radius, np.abs(offset[..., axis]) - half_length], -1)
+    return np.linalg.norm(np.maximum(sides, 0), axis=-1) + np.minimum(sides.max(-1), 0)
+
+
+def curve(control: np.ndarray, per_segment: int = 6) -> np.ndarray:
+    """Catmull-Rom points through the control points [N, 3]."""
+    control = np.asarray(control, np.float64)
+    padded = np.vstack([2 * control[0] - control[1], control, 2 * control[-1] - control[-2]])
+    t = np.linspace(0, 1, per_segment, endpoint=False)[:, None]
+    parts = []
+    for a, b, c, d in zip(padded, padded[1:], padded[2:], padded[3:]):
+        cubic = (-a + 3 * b - 3 * c + d) * t**3 + (2 * a - 5 * b + 4 * c - d) * t**2
+        parts.append(0.5 * (2 * b + (c - a) * t + cubic))
+    return np.vstack([*parts, control[-1:]]).astype(np.float32)
+
+
+@dataclass
+class SampledField:
+    """A distance field on a regular grid: quick to ask again, and the source of a surface."""
+
+    values: np.ndarray  # float32 [X, Y, Z] mm
+    origin: np.ndarray  # [3] mm, of the first sample
+    spacing: float  # mm
+
+    @classmethod
+    def sample(cls, field: Field, low, high, spacing: float) -> SampledField:
+        """Evaluate `field` over the box low..high; the border is set outside, so that every surface closes."""
+        axes = [np.arange(a, b + spacing, spacing, dtype=np.float32) for a, b in zip(low, high)]
+        values = np.empty([len(axis) for axis in axes], np.float32)
+        for index, x in enumerate(axes[0]):  # slab by slab: bounded memory
+            plane = np.stack(np.meshgrid(axes[1], axes[2], indexing="ij"), -1)
+            values[index] = field(np.concatenate([np.full((*plane.shape[:2], 1), x, np.float32), plane], -1))
+        for axis in range(3):
+            for end in (0, -1):
+                border = values.swapaxes(0, axis)[end]
+                np.maximum(border, spacing * 0.5, out=border)
+        return cls(values, np.array([axis[0] for axis in axes], np.float64), spacing)
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """Distance at points [..., 3]; beyond the grid that of its border, which is positive."""
+        cells = np.moveaxis((points - self.origin) / self.spacing, -1, 0)
+        return map_coordinates(self.values, cells, order=1, mode="nearest")
+
+    def surface(self) -> Mesh:
+        """The closed surface at distance 0, faces counter-clockwise seen from outside."""
+        vertices, faces, _, _ = marching_cubes(self.values, 0.0, gradient_direction="descent")
+        cells = vertices.T
+        step = 0.6
+        gradient = np.stack(
+            [
+                map_coordinates(self.values, cells + step * unit[:, None], order=1, mode="nearest")
+                - map_coordinates(self.values, cells - step * unit[:, None], order=1, mode="nearest")
+                for unit in np.eye(3)
+            ],
+            -1,
+        )
+        normals = gradient / np.maximum(np.linalg.norm(gradient, axis=-1, keepdims=True), 1e-9)
+        return Mesh(vertices * self.spacing + self.origin, faces, normals)
+
+
+def ambient_occlusion(fields: list[Field], mesh: Mesh, reach_mm: float = 12.0) -> np.ndarray:
+    """Share [V] in 0..1 of open space before each vertex: distances along the normal compared with free space."""
+    blocked = np.zeros(len(mesh.vertices))
+    total = 0.0
+    for share in (0.08, 0.18, 0.36, 0.65, 1.0):
+        probe = mesh.vertices + mesh.normals * (reach_mm * share)
+        nearest = np.min([field(probe) for field in fields], axis=0)
+        weight = 1 / share**0.5
+        blocked += weight * np.clip(1 - nearest / (reach_mm * share), 0, 1)
+        total += weight
+    return np.clip(1 - blocked / total, 0, 1)

@@ -1,0 +1,115 @@
+"""Materials by name: a texture tile and how the surface answers light."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import warp as wp
+
+from splatscope.meshes import textures
+from splatscope.meshes.shading_kernels import SurfaceStyle, Texel
+from splatscope.meshes.textures import Tile
+
+PROJECTED, COORDINATES = 0, 1
+
+
+@dataclass(frozen=True)
+class Material:
+    """See SurfaceStyle for the optical numbers."""
+
+    tile: Tile
+    mapping: int = PROJECTED
+    tile_mm: tuple[float, float] | None = None  # of the tile on the surface; the tile's own size when absent
+    roughness: float = 0.35
+    reflectance: float = 0.03
+    film_reflectance: float = 0.0
+    film_roughness: float = 0.12
+    bump: float = 1.0
+    scatter: float = 0.0
+
+
+class MaterialLibrary:
+    """The materials of a scene."""
+
+    def __init__(self, materials: dict[str, Material]):
+        self._materials = materials
+
+    def index(self, name: str) -> int:
+        return list(self._materials).index(name)
+
+    def upload(self, device: str) -> tuple[wp.array, wp.array]:
+        """SurfaceStyle [M] and texture tiles [M, S, S] on a device."""
+        styles = []
+        for layer, material in enumerate(self._materials.values()):
+            style = SurfaceStyle()
+            style.tile, style.mapping = layer, material.mapping
+            style.tile_mm = wp.vec2(*(material.tile_mm or (material.tile.size_mm, material.tile.size_mm)))
+            for name in ("roughness", "reflectance", "film_reflectance", "film_roughness", "bump", "scatter"):
+                setattr(style, name, getattr(material, name))
+            styles.append(style)
+        tiles = np.stack([material.tile.channels() for material in self._materials.values()])
+        return (
+            wp.array(styles, dtype=SurfaceStyle, device=device),
+            wp.array(tiles, dtype=Texel, device=device),
+        )
+
+
+def _tissue(tile: Tile, **changes) -> Material:
+    settings = {
+        "roughness": 0.40,
+        "reflectance": 0.045,
+        "film_reflectance": 0.030,
+        "film_roughness": 0.13,
+        "scatter": 0.25,
+    }
+    return Material(tile, **(settings | changes))
+
+
+def tissue_materials(seed: int) -> dict[str, Material]:
+    """Liver, gallbladder, fat, gut, duct, artery, peritoneum."""
+
+    def rng(index: int) -> np.random.Generator:
+        return np.random.default_rng([seed, 101, index])
+
+    return {
+        "liver": _tissue(textures.liver(rng(0))),
+        "gallbladder": _tissue(
+            textures.serosa(rng(1), (0.46, 0.40, 0.22), (0.33, 0.33, 0.17), 0.85, 30, 3.2), film_reflectance=0.02
+        ),
+        "fat": _tissue(textures.fat(rng(2)), scatter=0.35),
+        "gut": _tissue(textures.serosa(rng(3), (0.62, 0.30, 0.225), (0.52, 0.20, 0.155), 0.9, 42, 3.4)),
+        "duct": _tissue(textures.serosa(rng(4), (0.52, 0.38, 0.19), (0.42, 0.30, 0.15), 0.7, 24, 2.0)),
+        "artery": _tissue(textures.serosa(rng(5), (0.56, 0.14, 0.10), (0.46, 0.075, 0.06), 0.5, 20, 1.6)),
+        "peritoneum": _tissue(textures.serosa(rng(6), (0.60, 0.31, 0.22), (0.46, 0.19, 0.14), 0.8, 26, 4.5)),
+    }
+
+
+def instrument_materials(seed: int, shaft_length_mm: float, shaft_radius_mm: float) -> dict[str, Material]:
+    """Steel of jaws and wrist, the printed shaft, dark gaps."""
+
+    def rng(index: int) -> np.random.Generator:
+        return np.random.default_rng([seed, 102, index])
+
+    round_mm = 2 * np.pi * shaft_radius_mm
+    return {
+        "steel": Material(textures.brushed_metal(rng(0)), roughness=0.38, reflectance=0.13),
+        "carbide": Material(textures.brushed_metal(rng(1), (0.15, 0.14, 0.115)), roughness=0.40, reflectance=0.09),
+        "shaft": Material(
+            textures.instrument_shaft(rng(2), shaft_length_mm),
+            COORDINATES,
+            (round_mm, shaft_length_mm),
+            roughness=0.45,
+            reflectance=0.05,
+        ),
+    }
+
+
+def bench_materials(seed: int) -> dict[str, Material]:
+    """The table on which a tool is recorded: printed drape, clamp."""
+    return {
+        "mat": Material(
+            textures.printed_mat(np.random.default_rng([seed, 103, 0]), 120.0), roughness=0.6, reflectance=0.01
+        ),
+        "clamp": Material(textures.plain(np.random.default_rng([seed, 103, 1]), (0.12, 0.12, 0.13)), roughness=0.5),
+    }

@@ -1,0 +1,96 @@
+"""From linear radiance to what comes out of an endoscope: lens, vignette, sensor, video file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from splatscope.files import atomic_path
+from splatscope.geometry import Camera
+
+LEVELS = 4096  # steps of the linear sensor
+
+
+def display_table() -> np.ndarray:
+    """uint8 [LEVELS + 1]: sRGB of linear 0..1.25, with a soft shoulder instead of a hard clip."""
+    linear = np.linspace(0, 1.25, LEVELS + 1)
+    knee = 0.6
+    soft = np.where(linear < knee, linear, knee + (1 - knee) * (1 - np.exp(-(linear - knee) / (1 - knee))))
+    srgb = np.where(soft <= 0.0031308, 12.92 * soft, 1.055 * np.maximum(soft, 1e-9) ** (1 / 2.4) - 0.055)
+    return np.round(np.clip(srgb, 0, 1) * 255).astype(np.uint8)
+
+
+def wide_camera(camera: Camera, supersampling: float) -> Camera:
+    """A pinhole camera, finer by `supersampling`, that sees all that the distorted `camera` sees."""
+    across, down = np.meshgrid(np.linspace(0, camera.width, 41), np.linspace(0, camera.height, 41))
+    rays = _rays(camera, np.stack([across, down], -1).reshape(-1, 2))
+    fx, fy = camera.fx * supersampling, camera.fy * supersampling
+    left, top = np.ceil(-rays[:, 0].min() * fx) + 2, np.ceil(-rays[:, 1].min() * fy) + 2
+    width, height = left + np.ceil(rays[:, 0].max() * fx) + 2, top + np.ceil(rays[:, 1].max() * fy) + 2
+    return Camera(int(width), int(height), fx, fy, left, top)
+
+
+def _rays(camera: Camera, pixels: np.ndarray) -> np.ndarray:
+    """Undistorted image-plane coordinates [N, 2] at depth 1 of pixels [N, 2] of the distorted image."""
+    criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 50, 1e-10)
+    points = (pixels - 0.5)[:, None].astype(np.float64)
+    return cv2.undistortPointsIter(points, camera.opencv_matrix, np.array(camera.distortion), None, None, criteria)[
+        :, 0
+    ]
+
+
+class Endoscope:
+    """Turns pictures of `wide_camera` into video frames."""
+
+    def __init__(self, camera: Camera, supersampling: float, noise: float, seed: int):
+        self.wide = wide_camera(camera, supersampling)
+        across, down = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
+        rays = _rays(camera, np.stack([across, down], -1).reshape(-1, 2)).reshape(camera.height, camera.width, 2)
+        self._map_x = (rays[..., 0] * self.wide.fx + self.wide.cx - 0.5).astype(np.float32)
+        self._map_y = (rays[..., 1] * self.wide.fy + self.wide.cy - 0.5).astype(np.float32)
+        radius = (
+            np.hypot(across - camera.width / 2, down - camera.height / 2) / np.hypot(camera.width, camera.height) * 2
+        )
+        self._vignette = (1 - 0.28 * radius**2.4).astype(np.float32)[..., None]
+        self._table = display_table()
+        self._strength = np.float32(0.0042 * noise)
+        self._rng = np.random.default_rng([seed, 601])
+        field = np.random.default_rng([seed, 602]).standard_normal((camera.height + 64, camera.width + 64, 3))
+        field = cv2.GaussianBlur(field.astype(np.float32), (0, 0), 0.55)  # as demosaicking leaves it
+        self._noise = field / field.std() * np.float32([1.1, 0.85, 1.3])
+
+    def expose(self, radiance: np.ndarray) -> np.ndarray:
+        """uint8 [H, W, 3] sRGB from linear radiance [h, w, 3] of the wide camera."""
+        image = cv2.remap(radiance, self._map_x, self._map_y, cv2.INTER_LINEAR) * self._vignette
+        row, column = self._rng.integers(0, 65, 2)
+        height, width = image.shape[:2]
+        noise = self._noise[row : row + height, column : column + width]
+        if self._rng.integers(2):
+            noise = noise[:, ::-1]
+        # photon noise grows with the root of the light, read noise does not
+        image += noise * (self._strength * np.sqrt(np.maximum(image, 0) * 4 + 0.12))
+        np.multiply(image, LEVELS / 1.25, out=image)
+        return self._table[np.clip(image, 0, LEVELS).astype(np.uint16)]
+
+
+@contextmanager
+def open_video(path: str | Path, width: int, height: int, frames_per_second: int, crf: int) -> Iterator:
+    """Yield a function that appends uint8 [H, W, 3] frames to an H.264 file; equal frames give equal bytes."""
+    with atomic_path(path) as temporary, av.open(str(temporary), "w") as container:
+        stream = container.add_stream("libx264", rate=frames_per_second)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.thread_count = 1
+        stream.options = {"crf": str(crf), "preset": "veryfast", "threads": "1"}
+
+        def append(image: np.ndarray) -> None:
+            for packet in stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")):
+                container.mux(packet)
+
+        yield append
+        for packet in stream.encode():
+            container.mux(packet)
