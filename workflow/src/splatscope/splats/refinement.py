@@ -75,7 +75,7 @@ def _half(values: dict[str, torch.Tensor], sources: torch.Tensor, side: int) -> 
     return half
 
 
-def grown_count(iteration: int, iterations: int, start: float, end: float, initial: int, budget: int) -> int:
-    """How many Gaussians there may be at an iteration: from `initial` to `budget` between shares `start` and `end`."""
-    share = (iteration / iterations - start) / max(end - start, 1e-9)
+def grown_count(iteration: int, first: int, last: int, initial: int, budget: int) -> int:
+    """How many Gaussians there may be: evenly more from `initial` (before iteration `first`) to `budget` at `last`."""
+    share = (iteration - first) / max(last - first, 1)
     return round(initial + (budget - initial) * min(max(share, 0), 1))

@@ -98,7 +98,7 @@ class _Trainer:
                 )
         self.config, self.threads, self.report = config, threads, report
         self.sizes = [(view.camera.width, view.camera.height) for view in views]
-        self.images = [_as_tensor(view.image) for view in views]
+        self.images = [_as_tensor(view.image, view.mask) for view in views]
         self.masks = [None if view.mask is None or view.mask.all() else torch.from_numpy(view.mask) for view in views]
         self.poses = [torch.from_numpy(invert(view.world_from_camera)).float()[None] for view in views]
         self.intrinsics = [torch.from_numpy(view.camera.matrix).float()[None] for view in views]
@@ -182,17 +182,13 @@ class _Trainer:
 
     def maybe_refine(self) -> None:
         state, config = self.state, self.config
-        first, last = config.refine_start * config.iterations, config.refine_end * config.iterations
-        if state.iteration % config.refine_every or not first <= state.iteration <= last:
-            return
-        target = grown_count(
-            state.iteration,
-            config.iterations,
-            config.refine_start,
-            config.refine_end,
-            self.initial_count,
-            config.max_gaussians,
+        first, last = (
+            round(share * config.iterations) // config.refine_every * config.refine_every
+            for share in (config.refine_start, config.refine_end)
         )
+        if state.iteration % config.refine_every or not first < state.iteration <= last:
+            return
+        target = grown_count(state.iteration, first, last, self.initial_count, config.max_gaussians)
         refine(state.optimizer, state.meter.mean(), target, config.min_opacity, state.rng)
         state.meter = PullMeter(len(state.optimizer.values["means"]))
 
@@ -275,9 +271,13 @@ def psnr(image: torch.Tensor, target: torch.Tensor, mask: torch.Tensor | None = 
     return -10 * float(torch.log10(squares.double().mean().clamp_min(1e-10)))
 
 
-def _as_tensor(image: np.ndarray) -> torch.Tensor:
-    """float32 [H, W, 3] whose planes are contiguous, as the native loss reads them."""
+def _as_tensor(image: np.ndarray, mask: np.ndarray | None) -> torch.Tensor:
+    """float32 [H, W, 3] whose planes are contiguous, as the native loss reads them; black where masked."""
     image = image.astype(np.float32) / 255 if image.dtype == np.uint8 else image.astype(np.float32)
+    if mask is not None:
+        image = np.where(
+            mask[..., None], image, np.float32(0)
+        )  # what is there must not reach SSIM windows across the edge
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).permute(1, 2, 0)
 
 

@@ -1,0 +1,362 @@
+"""Loss, optimiser, refinement, the trainer and the splat stage around it."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import plyfile
+import pytest
+import torch
+import torchmetrics
+
+from splatscope.config.splat import SplatConfig
+from splatscope.errors import InputError
+from splatscope.files import write_bytes, write_json, write_table
+from splatscope.geometry import Camera, invert, look_at, pose_columns
+from splatscope.images import decode_image, encode_png, to_uint8
+from splatscope.shards import Frame, write_shard
+from splatscope.splats import losses, native
+from splatscope.splats.gaussians import Gaussians, read_ply, write_ply
+from splatscope.splats.initialise import PointCloud, TrainingView, initial_gaussians, look_distance
+from splatscope.splats.losses import image_loss
+from splatscope.splats.optimizer import Adam
+from splatscope.splats.rasterizer import render
+from splatscope.splats.refinement import refine
+from splatscope.splats.stage import train_splat
+from splatscope.splats.trainer import heldout_views, train_gaussians
+
+WIDTH, HEIGHT = 64, 48
+CAMERA = Camera(WIDTH, HEIGHT, 60.0, 60.0, 31.0, 25.0)
+QUICK = SplatConfig(
+    iterations=250,
+    max_gaussians=900,
+    initial_gaussians=500,
+    sh_degree=1,
+    sh_interval=80,
+    refine_every=40,
+    evaluate_every=125,
+    checkpoint_every=100,
+)
+
+needs_native = pytest.mark.skipif(not native.available(), reason="the C++ rasterizer was not built")
+
+
+def make_truth(scale: float = 1.0) -> Gaussians:
+    """A bumpy, colourful patch, 40 mm wide, 60 mm before the cameras (times `scale`)."""
+    rng = np.random.default_rng(0)
+    count = 700
+    means = rng.uniform(-1, 1, (count, 3)) * [26, 20, 0]
+    means[:, 2] = 3 * np.sin(means[:, 0] / 6) * np.cos(means[:, 1] / 5)
+    sh = np.zeros((count, 4, 3))
+    sh[:, 0] = np.stack([np.sin(means[:, 0] / 3), np.cos(means[:, 1] / 4), np.sin(means[:, :2].sum(1) / 5)], -1)
+    values = (
+        means * scale,
+        rng.normal(size=(count, 4)),
+        np.full((count, 3), np.log(1.5 * scale)),
+        np.full(count, 3.0),
+        sh,
+    )
+    return Gaussians(*(torch.from_numpy(value.astype(np.float32)) for value in values))
+
+
+def make_views(count: int = 16, scale: float = 1.0) -> list[TrainingView]:
+    truth, views = make_truth(scale), []
+    for index in range(count):
+        angle = 2 * np.pi * index / count
+        eye = np.array([14 * np.cos(angle), 10 * np.sin(angle), -60 + 6 * np.sin(2 * angle)]) * scale
+        pose = look_at(eye, np.zeros(3), np.array([0, -1.0, 0]))
+        drawn = render(
+            truth,
+            torch.from_numpy(invert(pose)).float()[None],
+            torch.from_numpy(CAMERA.matrix).float()[None],
+            WIDTH,
+            HEIGHT,
+        )
+        views.append(TrainingView(to_uint8(drawn.color[0].numpy()), None, pose, CAMERA))
+    return views
+
+
+def make_points(scale: float = 1.0) -> PointCloud:
+    truth = make_truth(scale)
+    return PointCloud(truth.means.numpy().astype(np.float64), np.full((len(truth), 3), 0.5))
+
+
+@pytest.fixture(scope="module")
+def views():
+    return make_views()
+
+
+@pytest.fixture(scope="module")
+def trained(views):
+    return train_gaussians(views, make_points(), QUICK, seed=1)
+
+
+def assert_equal_models(first: Gaussians, second: Gaussians) -> None:
+    for name in ("means", "quaternions", "log_scales", "opacity_logits", "sh"):
+        assert torch.equal(getattr(first, name), getattr(second, name)), name
+
+
+def random_images(seed=0, height=40, width=53):
+    generator = torch.Generator().manual_seed(seed)
+    target = torch.rand(height, width, 3, generator=generator)
+    return (target + 0.1 * torch.randn(target.shape, generator=generator)).clamp(0, 1), target
+
+
+def test_ssim_agrees_with_torchmetrics():
+    image, target = random_images()
+    planar = [value.permute(2, 0, 1)[None] for value in (image, target)]
+    _, full = torchmetrics.functional.structural_similarity_index_measure(
+        *planar, data_range=1.0, return_full_image=True
+    )
+    expected = full[..., 5:-5, 5:-5].mean()  # torchmetrics also counts windows that hang over a reflected border
+    torch.testing.assert_close(losses.ssim(image, target), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(1 - image_loss(image, target, ssim_weight=1.0), expected, atol=1e-5, rtol=0)
+
+
+@needs_native
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("size", [(40, 53), (11, 11), (17, 100)])
+def test_native_loss_agrees_with_torch(masked, size):
+    image, target = random_images(1, *size)
+    mask = torch.rand(size, generator=torch.Generator().manual_seed(2)) > 0.3 if masked else None
+    image.requires_grad_()
+    exact = image.detach().double().requires_grad_()
+    value = image_loss(image, target, mask, threads=2)
+    expected = image_loss(exact, target.double(), mask)
+    (3 * value).backward()
+    (3 * expected).backward()
+    torch.testing.assert_close(value.double(), expected, atol=1e-6, rtol=1e-5)
+    assert (image.grad - exact.grad).norm() < 1e-5 * exact.grad.norm()
+    if masked:
+        assert not image.grad[~mask].any()
+
+
+def test_small_images_have_no_ssim():
+    image, target = random_images(0, 8, 30)
+    torch.testing.assert_close(image_loss(image, target), (image - target).abs().mean())
+
+
+@pytest.mark.parametrize("built", [pytest.param(True, marks=needs_native), False])
+def test_adam_agrees_with_torch(built, monkeypatch):
+    if not built:
+        monkeypatch.setattr(native, "available", lambda: False)
+    generator = torch.Generator().manual_seed(0)
+    ours = {"means": torch.randn(50, 3, generator=generator), "sh": torch.randn(50, 16, 3, generator=generator)}
+    theirs = [value.clone().requires_grad_() for value in (ours["means"], ours["sh"][:, :1], ours["sh"][:, 1:4])]
+    expected = torch.optim.Adam([{"params": [p], "lr": lr} for p, lr in zip(theirs, (0.01, 0.02, 0.003))], eps=1e-15)
+    untouched = ours["sh"][:, 4:].clone()
+    optimizer = Adam(ours)
+    for _ in range(4):
+        ours["means"].grad = torch.randn(50, 3, generator=generator)
+        ours["sh"].grad = torch.randn(50, 16, 3, generator=generator)
+        theirs[0].grad = ours["means"].grad.clone()
+        theirs[1].grad, theirs[2].grad = ours["sh"].grad[:, :1].clone(), ours["sh"].grad[:, 1:4].clone()
+        expected.step()
+        optimizer.step({"means": 0.01, "sh": 0.02}, 0.003, active_coefficients=4, threads=1)
+    torch.testing.assert_close(ours["means"], theirs[0].detach(), atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(ours["sh"][:, :1], theirs[1].detach(), atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(ours["sh"][:, 1:4], theirs[2].detach(), atol=1e-6, rtol=1e-6)
+    assert torch.equal(ours["sh"][:, 4:], untouched)
+
+
+def test_refinement_replaces_the_faint_and_grows_to_the_budget():
+    truth = make_truth()
+    values = {
+        name: getattr(truth, name).clone() for name in ("means", "quaternions", "log_scales", "opacity_logits", "sh")
+    }
+    values["opacity_logits"][:50] = -9
+    optimizer = Adam(values)
+    refine(optimizer, torch.ones(700), 800, 0.005, np.random.default_rng(0))
+    assert {len(value) for value in optimizer.values.values()} == {800}
+    assert all(moment.shape == optimizer.values[name].shape for name, moment in optimizer.first.items())
+    assert (torch.sigmoid(optimizer.values["opacity_logits"]) > 0.005).all()
+
+
+def test_splitting_hardly_changes_the_picture(views):
+    truth = make_truth()
+    values = {
+        name: getattr(truth, name).clone() for name in ("means", "quaternions", "log_scales", "opacity_logits", "sh")
+    }
+    optimizer = Adam(values)
+    refine(optimizer, torch.ones(700), 1400, 0.005, np.random.default_rng(0))
+    pose = torch.from_numpy(invert(views[0].world_from_camera)).float()[None]
+    matrix = torch.from_numpy(CAMERA.matrix).float()[None]
+    before = render(truth, pose, matrix, WIDTH, HEIGHT)
+    after = render(Gaussians(**optimizer.values), pose, matrix, WIDTH, HEIGHT)
+    assert (before.color - after.color).abs().mean() < 0.03
+    assert (before.alpha - after.alpha).abs().mean() < 0.02
+
+
+def test_training_learns_the_scene(trained):
+    assert np.mean(trained.heldout_psnr) > 27
+    assert len(trained.gaussians) == QUICK.max_gaussians
+    assert [row["iteration"] for row in trained.curve] == [125, 250]
+    assert trained.curve[1]["psnr_heldout"] > trained.curve[0]["psnr_heldout"]
+
+
+def test_training_starts_without_points(views):
+    result = train_gaussians(views, None, QUICK, seed=1)
+    assert np.mean(result.heldout_psnr) > 22
+    assert 40 < result.extent < 80
+
+
+@needs_native
+def test_same_seed_gives_the_same_bytes_for_any_number_of_threads(views, trained):
+    assert_equal_models(train_gaussians(views, make_points(), QUICK, seed=1, threads=2).gaussians, trained.gaussians)
+    other = train_gaussians(views, make_points(), QUICK, seed=2)
+    assert not torch.equal(other.gaussians.means, trained.gaussians.means)
+
+
+def test_going_on_from_a_checkpoint_gives_the_same_bytes(views, trained, tmp_path):
+    checkpoint, said = tmp_path / "checkpoint.pt", []
+    train_gaussians(views, make_points(), QUICK, seed=1, checkpoint=checkpoint, stop_at=130)
+    result = train_gaussians(views, make_points(), QUICK, seed=1, checkpoint=checkpoint, report=said.append)
+    assert "going on" in said[0] and "iteration 100" in said[0]
+    assert_equal_models(result.gaussians, trained.gaussians)
+    assert [(row["iteration"], row["psnr_heldout"]) for row in result.curve] == [
+        (row["iteration"], row["psnr_heldout"]) for row in trained.curve
+    ]
+
+
+@pytest.mark.parametrize("content", ["broken", "other settings"])
+def test_a_checkpoint_that_does_not_fit_is_left_aside(views, tmp_path, content):
+    checkpoint, said = tmp_path / "checkpoint.pt", []
+    short = QUICK.model_copy(update={"iterations": 20, "checkpoint_every": 10})
+    if content == "broken":
+        checkpoint.write_bytes(b"PK\x03\x04 not really")
+    else:
+        train_gaussians(views, make_points(), short, seed=1, checkpoint=checkpoint)
+        assert checkpoint.exists()
+    result = train_gaussians(views, make_points(), short, seed=2, checkpoint=checkpoint, report=said.append)
+    assert "starting anew" in said[0]
+    assert_equal_models(result.gaussians, train_gaussians(views, make_points(), short, seed=2).gaussians)
+
+
+def test_masked_pixels_teach_nothing(views):
+    short = QUICK.model_copy(update={"iterations": 60})
+    mask = np.ones((HEIGHT, WIDTH), bool)
+    mask[:, :20] = False
+    spoiled = [replace(view, mask=mask, image=np.where(mask[..., None], view.image, 255)) for view in views]
+    also = [replace(view, mask=mask, image=np.where(mask[..., None], view.image, 7)) for view in views]
+    first, second = (train_gaussians(those, make_points(), short, seed=1) for those in (spoiled, also))
+    assert_equal_models(first.gaussians, second.gaussians)
+    assert first.heldout_psnr == second.heldout_psnr
+
+
+@pytest.mark.parametrize("scale", [0.01, 100.0])
+def test_the_unit_of_length_does_not_matter(trained, scale):
+    result = train_gaussians(make_views(scale=scale), make_points(scale), QUICK, seed=1)
+    assert abs(np.mean(result.heldout_psnr) - np.mean(trained.heldout_psnr)) < 0.7
+
+
+def test_parallel_cameras_still_get_a_start(views):
+    flat = [replace(view, world_from_camera=views[0].world_from_camera.copy()) for view in views]
+    for index, view in enumerate(flat):
+        view.world_from_camera[0, 3] += index
+    extent = look_distance(flat, None)
+    start = initial_gaussians(flat, None, extent, 100, 3, np.random.default_rng(0))
+    assert np.isfinite(extent) and extent > 0
+    assert len(start) == 100 and torch.isfinite(start.means).all()
+
+
+def test_heldout_views_are_every_nth():
+    assert heldout_views(24, 8) == [4, 12, 20]
+    assert heldout_views(3, 8) == []
+
+
+# --- the stage
+
+
+@pytest.fixture
+def inputs(tmp_path, views):
+    """Files of one recording as ingest and poses leave them."""
+    folder = tmp_path / "ingest" / "background"
+    keys = [f"{3 * index:06d}" for index in range(len(views))]
+    frames = [Frame(key, view.image, {"frame": int(key)}) for key, view in zip(keys, views)]
+    write_shard(folder / "frames.tar", frames)
+    table = pd.DataFrame({"frame": [int(key) for key in keys], "valid": True})
+    columns = pose_columns("world_from_camera", np.stack([view.world_from_camera for view in views]))
+    write_table(tmp_path / "poses.parquet", table.assign(**columns))
+    write_json(tmp_path / "camera.json", {"camera": CAMERA.to_dict()})
+    write_bytes(folder / "valid.png", encode_png(np.full((HEIGHT, WIDTH), 255, np.uint8)))
+    points = make_points()
+    vertices = np.zeros(
+        len(points.positions), [(name, "f4") for name in "xyz"] + [(c, "u1") for c in ("red", "green", "blue")]
+    )
+    for axis, name in enumerate("xyz"):
+        vertices[name] = points.positions[:, axis]
+    plyfile.PlyData([plyfile.PlyElement.describe(vertices, "vertex")]).write(str(tmp_path / "points.ply"))
+    return tmp_path
+
+
+def run_stage(folder, out="out", config=None, points=True):
+    short = QUICK.model_copy(update={"iterations": 60, "max_width": 48})
+    train_splat(
+        [folder / "ingest" / "background" / "frames.tar"],
+        [folder / "poses.parquet"],
+        [folder / "camera.json"],
+        [folder / "ingest" / "background" / "valid.png"],
+        folder / "points.ply" if points else None,
+        config or short,
+        seed=3,
+        model_path=folder / out / "model.ply",
+        curve_path=folder / out / "curve.csv",
+        summary_path=folder / out / "splat.json",
+        heldout_path=folder / out / "heldout.png",
+        checkpoint_path=folder / out / "checkpoint.pt",
+    )
+
+
+def test_stage_writes_model_curve_summary_and_picture(inputs):
+    run_stage(inputs)
+    out = inputs / "out"
+    assert sorted(path.name for path in out.iterdir()) == ["curve.csv", "heldout.png", "model.ply", "splat.json"]
+    model, summary = read_ply(out / "model.ply"), json.loads((out / "splat.json").read_text())
+    assert len(model) == summary["gaussians"]
+    assert summary["image_size"] == [48, 36] and summary["training_views"] == 14
+    assert list(summary["heldout_views"]) == ["background/000012", "background/000036"]
+    assert list(pd.read_csv(out / "curve.csv").columns) == ["iteration", "psnr_heldout", "count", "seconds"]
+    assert decode_image((out / "heldout.png").read_bytes()).shape == (360, 480, 3)
+    run_stage(inputs, "again")
+    assert (inputs / "again" / "model.ply").read_bytes() == (out / "model.ply").read_bytes()
+
+
+def test_stage_undistorts(inputs):
+    distorted = replace(CAMERA, distortion=(-0.3, 0.0, 0.0, 0.0))
+    write_json(inputs / "camera.json", {"camera": distorted.to_dict()})
+    run_stage(inputs)
+    summary = json.loads((inputs / "out" / "splat.json").read_text())
+    assert np.isfinite(summary["heldout_psnr_mean"])
+
+
+def rewrite_table(folder, change):
+    table = pd.read_parquet(folder / "poses.parquet")
+    write_table(folder / "poses.parquet", change(table))
+
+
+def test_stage_refuses_too_few_views(inputs):
+    rewrite_table(inputs, lambda table: table.assign(valid=table.index < 7))
+    with pytest.raises(InputError, match="7 frames with a valid pose"):
+        run_stage(inputs)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: write_json(f / "camera.json", {"camera": None}), "no camera"),
+        (lambda f: write_json(f / "camera.json", {"camera": CAMERA.scaled(32, 24).to_dict()}), "expected: "),
+        (lambda f: (f / "points.ply").write_text("no ply"), "points with x y z red green blue"),
+        (lambda f: write_ply(f / "points.ply", make_truth()), "points with x y z red green blue"),
+        (
+            lambda f: write_bytes(f / "ingest/background/valid.png", encode_png(np.zeros((5, 5), np.uint8))),
+            r"a mask \[5, 5\]",
+        ),
+        (lambda f: (f / "ingest/background/frames.tar").write_bytes(b"x" * 1000), "frame shard"),
+    ],
+)
+def test_stage_refuses_what_does_not_fit(inputs, change, message):
+    change(inputs)
+    with pytest.raises(InputError, match=message):
+        run_stage(inputs)
+    assert not (inputs / "out").exists() or not any((inputs / "out").iterdir())
