@@ -199,7 +199,7 @@ def test_the_covariance_of_a_field_is_recovered():
     true = Covariance(65.0, 0.4, 0.05)
     residuals = np.linalg.cholesky(true.of_readings(positions)) @ rng.normal(size=(150, 3))
     offsets = np.tile(np.eye(3), (150, 1, 1))
-    found = fit_covariance(positions, residuals, offsets)
+    found = fit_covariance(positions, residuals, offsets, 0.3)
     assert 45 <= found.length_mm <= 100
     assert found.noise == pytest.approx(0.05, rel=0.6)
     query = rng.uniform(-40, 40, (50, 3))

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-LENGTHS_MM = (30.0, 45.0, 65.0, 100.0, 150.0, 225.0, 340.0)
-NOISE_RATIOS = (0.03, 0.1, 0.2, 0.4, 0.8, 1.6, 5.0)
+LENGTHS_MM = (40.0, 55.0, 75.0, 100.0, 140.0)  # a field that bends more slowly is all but an alignment
+NOISE_RATIOS = (0.03, 0.06, 0.1, 0.2, 0.4, 0.8, 1.6, 5.0)
+AMPLITUDE_FACTOR = 1.7
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,15 @@ class Covariance:
         return self.between(query, positions) @ weights
 
 
-def fit_covariance(positions: np.ndarray, residuals: np.ndarray, jacobian: np.ndarray) -> Covariance:
-    """The covariance under which the residuals are most likely, among a grid of length scales and noise ratios.
+def fit_covariance(
+    positions: np.ndarray, residuals: np.ndarray, jacobian: np.ndarray, typical_amplitude: float
+) -> Covariance:
+    """The covariance that is most probable given the residuals, among a grid of length scales and noise ratios.
 
     Restricted likelihood (Patterson and Thompson 1971): `residuals` [N, 3] are what a least-squares fit left over, and
-    `jacobian` [N, 3, P] their derivatives by its parameters, which have already taken up part of the field.
+    `jacobian` [N, 3, P] their derivatives by its parameters, which have already taken up part of the field. What they
+    took up the residuals cannot tell, so a wide prior holds the amplitude near `typical_amplitude`: within a factor of
+    AMPLITUDE_FACTOR at one standard deviation.
     """
     count = residuals.size
     basis = _column_basis(jacobian.reshape(count, -1))
@@ -59,10 +64,11 @@ def fit_covariance(positions: np.ndarray, residuals: np.ndarray, jacobian: np.nd
             freedom = count - basis.shape[1]
             variance = white @ white / freedom
             log_determinants = np.log(variances).sum() + np.linalg.slogdet(normal)[1]
-            likelihood = -0.5 * (freedom * np.log(variance) + log_determinants)
+            amplitude = float(np.sqrt(variance))
+            surprise = np.log(amplitude / typical_amplitude) / np.log(AMPLITUDE_FACTOR)
+            likelihood = -0.5 * (freedom * np.log(variance) + log_determinants + surprise**2)
             if likelihood > best_likelihood:
                 best_likelihood = likelihood
-                amplitude = float(np.sqrt(variance))
                 best = Covariance(length, amplitude, ratio * amplitude)
     return best
 

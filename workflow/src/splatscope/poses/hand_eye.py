@@ -25,6 +25,7 @@ from splatscope.poses.hand_eye_start import robust_mean_rotation, start_rotation
 MIN_FRAMES = 6
 MIN_SECOND_AXIS_DEG = 3.0  # RMS turn about the second axis, below which the motion counts as turning about one only
 OUTLIER_FACTOR = 5.0  # a frame whose residual exceeds this many medians is not used
+TYPICAL_FIELD = (0.3, 0.17 * np.pi / 180)  # mm and radians along each axis: what makers of such trackers state
 MAX_FIELD_FRAMES = 400  # the field's covariance is dense; more frames add cost and no knowledge
 DEGREE = np.pi / 180
 
@@ -326,7 +327,10 @@ def _fit_covariances(parameters: _Parameters, seen: Observations) -> tuple[Covar
     moved = [parameters.moved(step).residuals(seen) for step in steps]
     return tuple(
         fit_covariance(
-            positions, residuals[kind], np.stack([(other[kind] - residuals[kind]) / 1e-4 for other in moved], axis=-1)
+            positions,
+            residuals[kind],
+            np.stack([(other[kind] - residuals[kind]) / 1e-4 for other in moved], axis=-1),
+            TYPICAL_FIELD[kind],
         )
         for kind in (0, 1)
     )
