@@ -118,6 +118,12 @@ def test_lpips_uses_the_given_weights(alexnet_file, monkeypatch):
     assert lpips(first, spoiled, valid) == lpips(first, second, valid) != lpips(first, second)
 
 
+def test_backbones_are_named_as_torchvision_names_them():
+    weights = (torchvision.models.AlexNet_Weights.DEFAULT, torchvision.models.VGG16_Weights.DEFAULT)
+    for backbone, weight in zip(similarity.BACKBONES, weights):
+        assert weight.url.endswith(backbone.file_name) and backbone.sha256_starts[0] in backbone.file_name
+
+
 # --- replay
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from splatscope.images import to_uint8
 
-GAP = 4
+PANELS, GAP = 4, 4  # pictures side by side, pixels between them
 DIFFERENCE_FULL_SCALE = 0.5  # mean absolute difference of the channels (0..1) shown in the brightest colour
 SYNTHETIC_COLOUR, REAL_COLOUR = (0, 200, 255), (255, 170, 0)
 

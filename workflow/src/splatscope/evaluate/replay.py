@@ -12,7 +12,7 @@ import pandas as pd
 from splatscope.config.evaluate import EvaluateConfig
 from splatscope.errors import InputError
 from splatscope.evaluate.overlap import box_iou, mask_box, mask_iou
-from splatscope.evaluate.overlays import pair_picture
+from splatscope.evaluate.overlays import GAP, PANELS, pair_picture
 from splatscope.evaluate.similarity import HOW_TO_GET_LPIPS, load_lpips, psnr, ssim
 from splatscope.files import sha256, write_bytes, write_json, write_table
 from splatscope.images import decode_image, encode_png, resize_area, to_float
@@ -66,12 +66,16 @@ def evaluate_replay(
     for frame in read_shards(rendered):
         name, index = _imitated(frame, sources, rendered)
         wanted.setdefault(name, {})[index] = frame
-    rows = []
+    rows: list[dict] = []
+    extremes: dict[str, tuple[dict, Frame, Frame | None]] = {}  # row, real and true frame of the best and worst pair
     for name, frames in sorted(wanted.items()):
         for index, real, truth in sources[name].pairs(frames):
-            rows.append(
-                {"recording": name, "frame": index} | _compare(frames[index], real, truth, sources[name], lpips)
-            )
+            row = {"recording": name, "frame": index} | _compare(frames[index], real, truth, sources[name], lpips)
+            rows.append(row)
+            if "best" not in extremes or row["psnr"] > extremes["best"][0]["psnr"]:
+                extremes["best"] = row, real, truth
+            if "worst" not in extremes or row["psnr"] < extremes["worst"][0]["psnr"]:
+                extremes["worst"] = row, real, truth
             if len(rows) % 50 == 0:
                 print(f"evaluate: {len(rows)} images", flush=True)
     if not rows:
@@ -85,11 +89,10 @@ def evaluate_replay(
     write_table(outputs.table_parquet, table)
     write_table(outputs.table_csv, table)
     summary = _summary(table, lpips, rendered)
-    order = table["psnr"].to_numpy().argsort(kind="stable")
-    for key, row, path in (("best", order[-1], outputs.best_png), ("worst", order[0], outputs.worst_png)):
-        name, index = table["recording"][row], int(table["frame"][row])
-        summary[key] = {"recording": name, "frame": index, "psnr": _finite(table["psnr"][row])}
-        write_bytes(path, encode_png(sources[name].picture(wanted[name][index], index)))
+    for which, path in (("best", outputs.best_png), ("worst", outputs.worst_png)):
+        row, real, truth = extremes[which]
+        summary[which] = {key: row[key] for key in ("recording", "frame")} | {"psnr": _finite(row["psnr"])}
+        write_bytes(path, encode_png(_picture(wanted[row["recording"]][row["frame"]], real, truth)))
     write_json(outputs.summary_json, summary)
     return summary
 
@@ -130,16 +133,6 @@ class _Source:
                 mask = resize_area(full, width, height) > 1 - 1e-4
             self._valid[height, width] = None if mask is None or mask.all() else mask
         return self._valid[height, width]
-
-    def picture(self, rendered: Frame, index: int) -> np.ndarray:
-        _, real, truth = next(self.pairs({index: rendered}))
-        height, width = rendered.rgb.shape[:2]
-        shown, true_mask = np.zeros((height, width), bool), None
-        if rendered.instance_map is not None:
-            shown = rendered.instance_map > 0
-        if truth is not None and truth.instance_map is not None:
-            true_mask = _reduced_mask(truth.instance_map > 0, width, height)
-        return pair_picture(_reduced(real.rgb, width, height), to_float(rendered.rgb), shown, true_mask)
 
 
 def _frames_by_index(shard: Path, wanted: set[int]):
@@ -191,6 +184,16 @@ def _compare(rendered: Frame, real: Frame, truth: Frame | None, source: _Source,
     return row | {name: float(np.mean(values)) if values else np.nan for name, values in known.items()}
 
 
+def _picture(rendered: Frame, real: Frame, truth: Frame | None) -> np.ndarray:
+    height, width = rendered.rgb.shape[:2]
+    shown, true_mask = np.zeros((height, width), bool), None
+    if rendered.instance_map is not None:
+        shown = rendered.instance_map > 0
+    if truth is not None and truth.instance_map is not None:
+        true_mask = _reduced_mask(truth.instance_map > 0, width, height)
+    return pair_picture(_reduced(real.rgb, width, height), to_float(rendered.rgb), shown, true_mask)
+
+
 def _tool_classes(frame: Frame) -> set[int]:
     """Classes of everything that has an instance number: the tools."""
     if frame.instance_map is None or frame.class_map is None:
@@ -219,7 +222,11 @@ def _reduced_mask(mask: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def _summary(table: pd.DataFrame, lpips, rendered: Sequence[str | Path]) -> dict:
-    summary: dict = {"images": len(table), "rendered": {Path(path).name: sha256(path) for path in rendered}}
+    summary: dict = {
+        "images": len(table),
+        "overlay": {"panels": PANELS, "gap_px": GAP},
+        "rendered": {Path(path).name: sha256(path) for path in rendered},
+    }
     for name in METRICS:
         values = table[name].to_numpy(np.float64)
         values = values[np.isfinite(values)]

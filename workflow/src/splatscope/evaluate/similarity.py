@@ -13,7 +13,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-import torchvision
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
@@ -55,8 +54,8 @@ class Backbone:
 
 
 BACKBONES = (
-    Backbone("alex", Path(torchvision.models.AlexNet_Weights.DEFAULT.url).name, ("7be5be79", "4df8aa71")),
-    Backbone("vgg", Path(torchvision.models.VGG16_Weights.DEFAULT.url).name, ("397923af",)),
+    Backbone("alex", "alexnet-owt-7be5be79.pth", ("7be5be79", "4df8aa71")),
+    Backbone("vgg", "vgg16-397923af.pth", ("397923af",)),
 )
 HOW_TO_GET_LPIPS = (
     "LPIPS needs the ImageNet weights of its backbone, and nothing is downloaded here. Download "

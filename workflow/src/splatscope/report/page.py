@@ -8,7 +8,7 @@ import jinja2
 
 from splatscope.config.report import ReportConfig
 from splatscope.files import read_json, write_text
-from splatscope.report import sections, text
+from splatscope.report import overview, sections, text
 from splatscope.report.inputs import ReportInputs
 
 _FOLDER = Path(__file__).parent
@@ -24,18 +24,18 @@ def write_report(inputs: ReportInputs, config: ReportConfig, out: str | Path) ->
     content = {
         "title": config.title,
         "figures": figures,
-        "headline": sections.headline(figures),
-        "hero": sections.hero(inputs, config),
-        "flow": sections.flow(inputs, figures),
+        "headline": overview.headline(figures),
+        "hero": overview.hero(inputs, config),
+        "flow": overview.flow(inputs, figures),
         "recordings": sections.recordings(inputs, config),
         "poses": sections.poses(inputs),
         "splats": sections.splats(inputs, config),
         "extracts": sections.extracts(inputs, config),
         "replay": sections.replay(inputs, config),
         "datasets": sections.datasets(inputs, config),
-        "left_out": sections.left_out(inputs),
-        "provenance": sections.provenance(inputs),
-        "keys": sections.keys(figures),
+        "left_out": overview.left_out(inputs),
+        "provenance": overview.provenance(inputs),
+        "keys": overview.keys(figures),
     }
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_FOLDER),

@@ -42,11 +42,11 @@ def embed_file(path: Path, quality: int, max_width: int | None = None) -> Pictur
     return embed(image, quality, max_width)
 
 
-def split_panels(path: Path, panels: int, gap: int) -> list[np.ndarray]:
-    """The panels of a picture made of `panels` equal images with `gap` pixels between them."""
+def split_panels(path: Path, panels: int, gap_px: int) -> list[np.ndarray]:
+    """The panels of a picture made of `panels` equal images with `gap_px` pixels between them."""
     image = decode_image(path.read_bytes(), str(path))
-    width = (image.shape[1] - gap * (panels - 1)) // panels
-    return [image[:, number * (width + gap) : number * (width + gap) + width] for number in range(panels)]
+    width = (image.shape[1] - gap_px * (panels - 1)) // panels
+    return [image[:, number * (width + gap_px) : number * (width + gap_px) + width] for number in range(panels)]
 
 
 def outline_path(rle: dict, tolerance_px: float = 0.5) -> str:
