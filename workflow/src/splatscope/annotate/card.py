@@ -15,7 +15,7 @@ from splatscope.images import decode_image
 VISIBILITY_EDGES = np.linspace(0, 1, 11)
 AREA_EDGES_PERCENT = np.array([0, 0.1, 0.3, 1, 3, 10, 30, 100.0])
 # distinguishable for colour-blind readers (Okabe and Ito 2008), without black
-COLOURS = np.array([[230, 159, 0], [86, 180, 233], [0, 158, 115], [240, 228, 66], [0, 114, 178], [213, 94, 0]])
+COLOURS = np.array([[86, 180, 233], [230, 159, 0], [0, 158, 115], [240, 228, 66], [0, 114, 178], [213, 94, 0]])
 
 
 def dataset_statistics(images: list[dict], annotations: list[dict], categories: dict[int, str]) -> dict:
@@ -97,7 +97,7 @@ def dataset_card(manifest: dict) -> str:
             f"{counts['images']} synthetic endoscope images ({', '.join(statistics['image_sizes'])} px) with "
             f"{counts['annotations']} annotated instruments, made by SplatScope. "
             f"{counts['train']} images are for training, {counts['val']} for validation; "
-            f"{counts['images_without_annotations']} show no instrument.",
+            f"{counts['images_without_annotations']} have no annotation.",
             "",
             "![sample images with masks and boxes](contact.jpg)",
             "",
