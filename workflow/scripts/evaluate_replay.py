@@ -1,4 +1,3 @@
-from itertools import zip_longest
 from pathlib import Path
 
 from splatscope.config.evaluate import EvaluateConfig
@@ -8,7 +7,10 @@ from splatscope.jobs import run_job
 
 with run_job(snakemake):
     files, out, params = snakemake.input, snakemake.output, snakemake.params
-    paths = [[Path(path) for path in column] for column in (files.real, files.valid, files.truth)]
-    real = {name: RealRecording(*row) for name, row in zip(params.recordings, zip_longest(*paths))}
+    truth = {Path(path).stem: Path(path) for path in files.truth}
+    real = {
+        name: RealRecording(Path(frames), Path(valid), truth.get(name))
+        for name, frames, valid in zip(params.recordings, files.real, files.valid)
+    }
     outputs = ReplayOutputs(*(Path(path) for path in (out.rows, out.table, out.summary, out.best, out.worst)))
     evaluate_replay(files.frames, real, EvaluateConfig.model_validate(params.config), outputs)

@@ -17,7 +17,7 @@ with run_job(snakemake):
         extracts={tool: results / "extract" / tool for tool in params.tools},
         compose={name: results / "compose" / f"{name}.json" for name in params.datasets},
         datasets={"sampled": results / "dataset" / "sampled"},
-        evaluate=results / "evaluate" if params.datasets != ["sampled"] else None,
+        evaluate=results / "evaluate",
         benchmarks=sorted((results / "benchmarks").rglob("*.tsv")),
         provenance={"seed": str(params.seed), "configuration digest": params.config_digest},
     )
