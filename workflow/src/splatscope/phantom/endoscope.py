@@ -14,11 +14,12 @@ from splatscope.files import atomic_path
 from splatscope.geometry import Camera
 
 LEVELS = 4096  # steps of the linear sensor
+FULL_SCALE = 1.25  # radiance at the last step
 
 
 def display_table() -> np.ndarray:
-    """uint8 [LEVELS + 1]: sRGB of linear 0..1.25, with a soft shoulder instead of a hard clip."""
-    linear = np.linspace(0, 1.25, LEVELS + 1)
+    """uint8 [LEVELS + 1]: sRGB of linear 0..FULL_SCALE, with a soft shoulder instead of a hard clip."""
+    linear = np.linspace(0, FULL_SCALE, LEVELS + 1)
     knee = 0.6
     soft = np.where(linear < knee, linear, knee + (1 - knee) * (1 - np.exp(-(linear - knee) / (1 - knee))))
     srgb = np.where(soft <= 0.0031308, 12.92 * soft, 1.055 * np.maximum(soft, 1e-9) ** (1 / 2.4) - 0.055)
@@ -56,26 +57,29 @@ class Endoscope:
         radius = (
             np.hypot(across - camera.width / 2, down - camera.height / 2) / np.hypot(camera.width, camera.height) * 2
         )
-        self._vignette = (1 - 0.28 * radius**2.4).astype(np.float32)[..., None]
+        vignette = (1 - 0.28 * radius**2.4)[..., None] * np.ones(3)
+        self._gain = (vignette * (LEVELS / FULL_SCALE)).astype(np.float32)
         self._table = display_table()
-        self._strength = np.float32(0.0042 * noise)
         self._rng = np.random.default_rng([seed, 601])
         field = np.random.default_rng([seed, 602]).standard_normal((camera.height + 64, camera.width + 64, 3))
         field = cv2.GaussianBlur(field.astype(np.float32), (0, 0), 0.55)  # as demosaicking leaves it
-        self._noise = field / field.std() * np.float32([1.1, 0.85, 1.3])
+        self._noise = field / field.std() * np.float32([1.1, 0.85, 1.3]) * np.float32(0.0042 * noise)
 
     def expose(self, radiance: np.ndarray) -> np.ndarray:
         """uint8 [H, W, 3] sRGB from linear radiance [h, w, 3] of the wide camera."""
-        image = cv2.remap(radiance, self._map_x, self._map_y, cv2.INTER_LINEAR) * self._vignette
+        image = cv2.remap(radiance, self._map_x, self._map_y, cv2.INTER_LINEAR)
+        image *= self._gain
         row, column = self._rng.integers(0, 65, 2)
         height, width = image.shape[:2]
         noise = self._noise[row : row + height, column : column + width]
         if self._rng.integers(2):
             noise = noise[:, ::-1]
         # photon noise grows with the root of the light, read noise does not
-        image += noise * (self._strength * np.sqrt(np.maximum(image, 0) * 4 + 0.12))
-        np.multiply(image, LEVELS / 1.25, out=image)
-        return self._table[np.clip(image, 0, LEVELS).astype(np.uint16)]
+        deviation = cv2.sqrt(image * (4 * LEVELS / FULL_SCALE) + np.float32(0.12 * (LEVELS / FULL_SCALE) ** 2))
+        deviation *= noise
+        image += deviation
+        np.clip(image, 0, LEVELS, out=image)
+        return np.take(self._table, image.astype(np.uint16))
 
 
 @contextmanager
