@@ -44,9 +44,9 @@ def extract_report(path, **changes):
     report = {
         "world_from_sensor": SENSOR.tolist(),
         "tip_mm": TIP.tolist(),
-        "shaft_direction": DIRECTION.tolist(),
+        "shaft_direction": DIRECTION.round(5).tolist(),
         "shaft_length_mm": 70.0,
-        "view_directions": directions.tolist(),
+        "view_directions": directions.round(3).tolist(),
     }
     path.write_text(json.dumps(report | changes))
     return path

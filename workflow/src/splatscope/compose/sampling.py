@@ -141,14 +141,14 @@ def sample_scene(index: int, material: Material, config: ComposeConfig, seed: in
 def tool_shape(gaussians: Gaussians, report: dict) -> ToolShape:
     """From the extracted Gaussians and extract.json, in the sensor's frame."""
     points = gaussians.means.double().cpu().numpy()
-    tip, direction = np.array(report["tip_mm"]), np.array(report["shaft_direction"])
-    length = float(report["shaft_length_mm"])
+    tip, length = np.array(report["tip_mm"]), float(report["shaft_length_mm"])
+    direction = _unit(np.array(report["shaft_direction"]))
     along = (points - tip) @ direction
     return ToolShape(
         tip,
-        direction / np.linalg.norm(direction),
+        direction,
         length,
-        np.array(report["view_directions"], np.float64),
+        _unit(np.array(report["view_directions"])),
         _thinned(points, 2000),
         _thinned(points[along >= 0.95 * min(length, along.max())], 200),
     )
@@ -239,6 +239,11 @@ def _not_empty(path: str | Path) -> Gaussians:
 
 def _thinned(points: np.ndarray, limit: int) -> np.ndarray:
     return points[np.unique(np.linspace(0, len(points) - 1, min(limit, len(points))).round().astype(int))]
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors [..., 3] of length 1; the report rounds them."""
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
 def _normalised(values) -> np.ndarray:

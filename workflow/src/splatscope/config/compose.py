@@ -32,7 +32,7 @@ class RecipeConfig(Section):
     camera_limit_deg: float = Field(15.0, gt=0)
     """That camera's rotation must differ by less (degrees) than this."""
 
-    min_site_coverage: float = Field(0.97, ge=0, le=1)
+    min_site_coverage: float = Field(0.995, ge=0, le=1)
     """Share of the image that the site must cover (accumulated opacity above one half)."""
 
     tip_margin: float = Field(0.12, ge=0, lt=0.5)
@@ -44,7 +44,7 @@ class RecipeConfig(Section):
     max_standoff_mm: float = Field(20.0, ge=0)
     """A hovering tip is up to this far (mm, along the line of sight) before the tissue."""
 
-    min_depth_mm: float = Field(20.0, gt=0)
+    min_depth_mm: float = Field(40.0, gt=0)
     """No part of a tool inside the image is nearer (mm, along the optical axis) than this."""
 
     max_depth_mm: float = Field(200.0, gt=0)
@@ -62,7 +62,7 @@ class RecipeConfig(Section):
     min_tool_gap_mm: float = Field(8.0, ge=0)
     """Least distance (mm) between the axes of two tools."""
 
-    min_visibility: float = Field(0.3, ge=0, le=1)
+    min_visibility: float = Field(0.5, ge=0, le=1)
     """Share of each tool's pixels in the image that nothing hides."""
 
     min_area_px: int = Field(300, ge=1)
