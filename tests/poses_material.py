@@ -1,12 +1,13 @@
 """Ingested recordings made on the spot, for the tests of the poses stage."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from splatscope.files import write_json, write_table
-from splatscope.geometry import Camera, pose_columns
+from splatscope.geometry import Camera, matrix_to_quaternion, pose_columns
 from splatscope.images import encode_png
 from splatscope.poses.recording_files import IngestedRecording
 from splatscope.recordings import Role
@@ -57,3 +58,33 @@ def make_ingested(
         summary=folder / "ingest.json",
         given_poses=given_poses,
     )
+
+
+def write_sparse_model(
+    folder: Path,
+    names: list[str],
+    camera_from_world: np.ndarray,
+    camera: Camera,
+    points: np.ndarray,
+    colors: np.ndarray,
+    *,
+    source: str = "colmap",
+    usable: bool = True,
+    frames: int | None = None,
+) -> Path:
+    """Write what reconstruct_group would have made: a binary COLMAP model with pinhole camera, and sfm.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    cameras = struct.pack("<QIiQQ4d", 1, 1, 1, camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy)
+    (folder / "cameras.bin").write_bytes(cameras)
+    images = struct.pack("<Q", len(names))
+    for index, (name, pose) in enumerate(zip(names, camera_from_world)):
+        images += struct.pack("<I7dI", index + 1, *matrix_to_quaternion(pose[:3, :3]), *pose[:3, 3], 1)
+        images += name.encode() + b"\0" + struct.pack("<Q", 0)
+    (folder / "images.bin").write_bytes(images)
+    content = struct.pack("<Q", len(points))
+    for index, (point, color) in enumerate(zip(points, colors)):
+        content += struct.pack("<Q3d3BdQ", index, *point, *(int(value) for value in color), 0.5, 0)
+    (folder / "points3D.bin").write_bytes(content)
+    summary = {"source": source, "usable": usable, "registered": len(names), "frames": frames or len(names)}
+    write_json(folder / "sfm.json", summary)
+    return folder

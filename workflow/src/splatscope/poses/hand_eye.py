@@ -23,6 +23,7 @@ from splatscope.poses.field import Covariance, fit_covariance
 from splatscope.poses.hand_eye_start import robust_mean_rotation, start_rotation, start_translations
 
 MIN_FRAMES = 6
+MAX_MEDIAN_MM, MAX_MEDIAN_DEG = 15.0, 8.0  # beyond, tracker and images are not of one motion
 MIN_SECOND_AXIS_DEG = 3.0  # RMS turn about the second axis, below which the motion counts as turning about one only
 OUTLIER_FACTOR = 5.0  # a frame whose residual exceeds this many medians is not used
 TYPICAL_FIELD = (0.3, 0.17 * np.pi / 180)  # mm and radians along each axis: what makers of such trackers state
@@ -106,8 +107,9 @@ def solve_hand_eye(
 ) -> HandEye:
     """Solve for hand-eye transform, scales and alignments.
 
-    `known` [4, 4]: a `sensor_from_camera` that is kept as it is. Raises InputError for too few frames, or for motion
-    that turns about a single axis only, which leaves the hand-eye transform undetermined.
+    `known` [4, 4]: a `sensor_from_camera` that is kept as it is. Raises InputError for too few frames, for readings
+    that are not of the motion in the images, and for motion that turns about a single axis only, which leaves the
+    hand-eye transform undetermined.
     """
     count = np.bincount(observations.group, minlength=len(group_names))
     for name, frames in zip(group_names, count):
@@ -122,6 +124,7 @@ def solve_hand_eye(
     if known is None:
         _check_motion(observations, parameters)
     parameters, sigma = _refine_robustly(parameters, observations)
+    _check_agreement(observations, parameters, group_names)
     inlier = _inliers(parameters, observations)
     chosen = np.flatnonzero(inlier)
     if field_correction:
@@ -187,7 +190,7 @@ class _Parameters:
         return replace(
             self,
             hand_eye=_turned(self.hand_eye[None], full[None, :3], full[None, 3:6])[0],
-            scale=self.scale * np.exp(groups[:, 6] * 0.01),
+            scale=self.scale * np.exp((groups[:, 6] * 0.01).clip(-20, 20)),
             alignment=_turned(self.alignment, groups[:, :3], groups[:, 3:6]),
             clock_shift_s=self.clock_shift_s + full[6 + 7 * len(self.scale) :] * self.clock_sigma_s,
         )
@@ -262,6 +265,20 @@ def _check_motion(seen: Observations, parameters: _Parameters) -> None:
             f"turns of {turn:.1f} degrees RMS about the second axis of rotation: the camera turns about one axis only",
             f"at least {MIN_SECOND_AXIS_DEG:g} degrees about two different axes",
         )
+
+
+def _check_agreement(seen: Observations, parameters: _Parameters, group_names: list[str]) -> None:
+    shift, turn = (np.linalg.norm(residual, axis=1) for residual in parameters.residuals(seen))
+    for index, name in enumerate(group_names):
+        member = seen.group == index
+        millimetres, degrees = np.median(shift[member]), np.median(turn[member]) / DEGREE
+        if not (millimetres <= MAX_MEDIAN_MM and degrees <= MAX_MEDIAN_DEG):
+            raise InputError(
+                f"tracker readings of group {name}",
+                found=f"tracker and images {millimetres:.1f} mm and {degrees:.1f} degrees apart (medians)",
+                expected=f"at most {MAX_MEDIAN_MM:g} mm and {MAX_MEDIAN_DEG:g} degrees",
+                remedy="check that the tracker log belongs to this video, its quaternion order and its clock offset",
+            )
 
 
 def _undetermined(found: str, expected: str) -> InputError:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from splatscope.config.poses import PosesConfig
 from splatscope.errors import InputError
 from splatscope.files import read_json
 from splatscope.geometry import Camera, poses_from_columns
@@ -76,6 +77,12 @@ class IngestedRecording:
         return read_json(self.summary).get("clock_offset_uncertainty_s")
 
     @property
+    def checkerboard_hand_eye(self) -> np.ndarray | None:
+        """`camera_sensor_from_camera` [4, 4] that ingest found with a tracked checkerboard."""
+        found = read_json(self.summary).get("hand_eye")
+        return None if found is None else np.array(found["camera_sensor_from_camera"])
+
+    @property
     def tools(self) -> list[str]:
         """Tools whose sensors the tracker log has, by name."""
         prefix, suffix = "tracker_from_", "_sensor_qw"
@@ -88,3 +95,11 @@ class IngestedRecording:
             return None
         readings = poses_from_columns(self.kept, "tracker_from_camera_sensor")
         return readings if np.isfinite(readings).any() else None
+
+
+def known_hand_eye(config: PosesConfig, recordings: list[IngestedRecording]) -> np.ndarray | None:
+    """`camera_sensor_from_camera` [4, 4] from the config, else from the first recording that has a checkerboard's."""
+    if config.camera_sensor_from_camera is not None:
+        return np.array(config.camera_sensor_from_camera)
+    found = (recording.checkerboard_hand_eye for recording in recordings)
+    return next((transform for transform in found if transform is not None), None)

@@ -19,13 +19,12 @@ from splatscope.poses.group_state import GroupState, ReconstructedGroup
 from splatscope.poses.hand_eye import HandEye, Observations, solve_hand_eye
 from splatscope.poses.point_cloud import write_points
 from splatscope.poses.readings import readings_at, resting_pose, velocities
-from splatscope.poses.recording_files import IngestedRecording
+from splatscope.poses.recording_files import IngestedRecording, known_hand_eye
 from splatscope.poses.residuals_plot import plot_residuals
 from splatscope.recordings import Role
 
 NOMINAL_DISTANCE_MM = 75.0
 DEFAULT_CLOCK_SIGMA_S = 0.01
-MAX_MEDIAN_MM, MAX_MEDIAN_DEG = 15.0, 8.0  # beyond, tracker and images are not of one motion
 
 
 def solve_poses(groups: list[ReconstructedGroup], config: PosesConfig, seed: int, output_folder: str | Path) -> dict:
@@ -37,7 +36,7 @@ def solve_poses(groups: list[ReconstructedGroup], config: PosesConfig, seed: int
     output_folder = Path(output_folder)
     states = [GroupState(group, config.use_tracker) for group in sorted(groups, key=lambda group: group.name)]
     solution, clock_shift_s = _align(states, config, seed)
-    hand_eye = solution.sensor_from_camera if solution else _known_hand_eye(config)
+    hand_eye = solution.sensor_from_camera if solution else _calibrated_hand_eye(states, config)
     tables: dict[str, pd.DataFrame] = {}
     for state in states:
         for recording in state.recordings:
@@ -56,8 +55,9 @@ def solve_poses(groups: list[ReconstructedGroup], config: PosesConfig, seed: int
     return summary
 
 
-def _known_hand_eye(config: PosesConfig) -> np.ndarray | None:
-    return None if config.camera_sensor_from_camera is None else np.array(config.camera_sensor_from_camera)
+def _calibrated_hand_eye(states: list[GroupState], config: PosesConfig) -> np.ndarray | None:
+    """The hand-eye transform that needs no solving: from the config, else from a checkerboard calibration."""
+    return known_hand_eye(config, [recording for state in states for recording in state.recordings])
 
 
 def _align(states: list[GroupState], config: PosesConfig, seed: int) -> tuple[HandEye | None, dict[str, float]]:
@@ -68,9 +68,8 @@ def _align(states: list[GroupState], config: PosesConfig, seed: int) -> tuple[Ha
         elif not state.solvable:
             state.place(NOMINAL_DISTANCE_MM / state.typical_distance(), np.eye(4), metric=False)
     solvable = [state for state in states if state.solvable]
-    known = _known_hand_eye(config)
     if not solvable:
-        if known is None and any(state.has_tracker for state in states):
+        if _calibrated_hand_eye(states, config) is None and any(state.has_tracker for state in states):
             raise InputError(
                 "config",
                 "poses.camera_sensor_from_camera",
@@ -84,13 +83,11 @@ def _align(states: list[GroupState], config: PosesConfig, seed: int) -> tuple[Ha
         observations,
         [state.name for state in solvable],
         seed=seed,
-        known=known,
+        known=known_hand_eye(config, []),
         field_correction=config.field_correction,
         max_sigma_mm=config.max_hand_eye_sigma_mm,
     )
     for index, state in enumerate(solvable):
-        member = observations.group == index
-        _check_agreement(state, np.median(solution.residual_mm[member]), np.median(solution.residual_deg[member]))
         state.place(solution.scale[index], solution.tracker_from_sfm[index], metric=True)
     return solution, dict(zip(names, solution.clock_shift_s.tolist()))
 
@@ -112,17 +109,6 @@ def _observe(states: list[GroupState], config: PosesConfig) -> tuple[Observation
             clock_sigma_s.append(sigma if config.clock_refinement else 0.0)
             names.append(recording.name)
     return Observations(*(np.concatenate(column) for column in zip(*parts)), np.array(clock_sigma_s)), names
-
-
-def _check_agreement(state: GroupState, millimetres: float, degrees: float) -> None:
-    if millimetres > MAX_MEDIAN_MM or degrees > MAX_MEDIAN_DEG:
-        raise InputError(
-            state.recordings[0].table,
-            f"group {state.name}",
-            found=f"tracker and images {millimetres:.1f} mm and {degrees:.1f} degrees apart (medians)",
-            expected=f"at most {MAX_MEDIAN_MM:g} mm and {MAX_MEDIAN_DEG:g} degrees",
-            remedy="check that the tracker log belongs to this video, its quaternion order and its clock offset",
-        )
 
 
 def _camera_columns(
