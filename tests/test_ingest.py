@@ -202,13 +202,13 @@ def test_blurred_duplicate_and_sampled():
     assert reason[20] == "blurred" and reason[31] == "duplicate" and list(reason[:3]) == ["no_pose"] * 3
     kept = np.flatnonzero(reason == "")
     assert len(kept) == 10 and np.diff(kept).max() <= 8
-    assert np.isnan(survey.motion).all() and survey.size == (96, 80)
+    assert survey.motion is None and survey.size == (96, 80)
 
 
 def test_choose_frames_takes_the_sharpest_of_each_stretch():
     sharpness = np.ones(20)
     sharpness[[3, 14]] = 1.2
-    survey = Survey(np.arange(20) / 30, sharpness, np.zeros(20, bool), np.zeros((19, 4)), np.zeros((2, 2), np.uint8))
+    survey = Survey(np.arange(20) / 30, sharpness, np.zeros(20, bool), None, np.zeros((2, 2), np.uint8))
     assert list(np.flatnonzero(choose_frames(survey, np.ones(20, bool), 2, 0.5, 1) == "")) == [3, 14]
 
 

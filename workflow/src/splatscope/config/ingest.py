@@ -34,7 +34,7 @@ class IngestConfig(Section):
     """Clock offsets are searched within plus and minus this many seconds."""
 
     clock_min_r_squared: Annotated[float, Field(ge=0, lt=1)] = 0.4
-    """Least share of the image motion's variance that the tracker must explain for its clock to be believed, 0 to 1."""
+    """Least share, 0 to 1, of the image motion that the tracker must explain where the exact fit of the clock fails."""
 
     max_gap_s: Annotated[float, Field(gt=0)] = 0.15
     """Poses are interpolated between valid tracker samples at most this many seconds apart."""

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from splatscope.errors import InputError
 from splatscope.geometry import Camera, invert, make_transform, pose_difference
 from splatscope.ingest.calibration import Calibration
-from splatscope.ingest.motion import image_motion, tracking_image
+from splatscope.ingest.motion import ImageMotion, MotionTracker
 from splatscope.ingest.tracker_log import TrackerLog
 from splatscope.ingest.video import read_frames
 
@@ -32,8 +32,7 @@ class Checkerboard:
     reprojection_error_px: float  # RMS over the views that calibrated
     time_s: np.ndarray  # [V] video times of the views
     camera_from_board: np.ndarray  # [V, 4, 4], mm; board axes: x along a row of corners, z away from the viewer
-    frame_time_s: np.ndarray  # [N] of all frames
-    motion: np.ndarray  # [N - 1, 4] image motion between frames, for the clock
+    motion: ImageMotion  # of all frames, for the clock
     orientation_known: bool  # False: the board looks the same turned by 180 degrees
 
     def calibration(self) -> Calibration:
@@ -79,7 +78,7 @@ def calibrate_checkerboard(
     for view in points:
         _, turn, shift = cv2.solvePnP(board, view, matrix, distortion)
         poses.append(make_transform(cv2.Rodrigues(turn)[0], shift[:, 0]))
-    return Checkerboard(camera, float(rms), times, np.array(poses), *motion, orientation_known=sum(corners) % 2 == 1)
+    return Checkerboard(camera, float(rms), times, np.array(poses), motion, orientation_known=sum(corners) % 2 == 1)
 
 
 def calibrate_hand_eye_from_checkerboard(
@@ -144,17 +143,12 @@ def calibrate_hand_eye_from_checkerboard(
 
 
 def _find_boards(video: str | Path, corners: tuple[int, int], folder_fps: float):
-    """Times [V], corners [V, N, 2] float32 (OpenCV pixels), (frame times, motion), (width, height)."""
+    """Times [V], corners [V, N, 2] float32 (OpenCV pixels), motion, (width, height)."""
     total = sum(1 for _ in read_frames(video, folder_fps))
     step = max(total // SEARCHED_FRAMES, 1)
-    times, points, frame_times, motion, previous, size = [], [], [], [], None, (0, 0)
+    times, points, tracker = [], [], MotionTracker()
     for frame in read_frames(video, folder_fps):
-        small = tracking_image(frame.rgb)
-        if previous is not None:
-            motion.append(image_motion(previous, small))
-        previous = small
-        frame_times.append(frame.time_s)
-        size = (frame.rgb.shape[1], frame.rgb.shape[0])
+        tracker.add(frame.rgb, frame.time_s)
         if frame.index % step:
             continue
         grey = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY)
@@ -163,7 +157,8 @@ def _find_boards(video: str | Path, corners: tuple[int, int], folder_fps: float)
             times.append(frame.time_s)
             points.append(_oriented(grey, view[:, 0], corners))
     points = np.array(points, np.float32).reshape(-1, corners[0] * corners[1], 2)
-    return np.array(times), points, (np.array(frame_times), np.array(motion).reshape(-1, 4)), size
+    motion = tracker.result()
+    return np.array(times), points, motion, motion.size
 
 
 def _oriented(grey: np.ndarray, points: np.ndarray, corners: tuple[int, int]) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from splatscope.images import resize_area
-from splatscope.ingest.motion import image_motion, tracking_image
+from splatscope.ingest.motion import ImageMotion, MotionTracker
 from splatscope.ingest.static_mask import brightest
 from splatscope.ingest.video import VideoFrame
 
@@ -27,7 +27,7 @@ class Survey:
     time_s: np.ndarray  # [N]
     sharpness: np.ndarray  # [N] variance of the Laplacian
     duplicate: np.ndarray  # bool [N]
-    motion: np.ndarray  # [N - 1, 4]; NaN when it was not asked for
+    motion: ImageMotion | None  # None when it was not asked for
     brightest: np.ndarray  # uint8 [H, W] maximum over time
 
     @property
@@ -38,8 +38,9 @@ class Survey:
 
 def survey_frames(frames: Iterator[VideoFrame], duplicate_difference: float, with_motion: bool) -> Survey:
     """Look at every frame once; none is kept in memory. `duplicate_difference` is an RMS in grey levels of 255."""
-    times, sharpness, duplicate, motion = [], [], [], []
-    bright = previous = last_distinct = None
+    times, sharpness, duplicate = [], [], []
+    bright = last_distinct = None
+    tracker = MotionTracker() if with_motion else None
     for frame in frames:
         grey = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY)
         times.append(frame.time_s)
@@ -50,12 +51,9 @@ def survey_frames(frames: Iterator[VideoFrame], duplicate_difference: float, wit
         last_distinct = last_distinct if same else small
         if frame.index % _BRIGHTNESS_EVERY == 0:
             bright = brightest(bright, frame.rgb)
-        if with_motion:
-            tracked = tracking_image(frame.rgb)
-            if previous is not None:
-                motion.append(image_motion(previous, tracked))
-            previous = tracked
-    motion = np.array(motion).reshape(-1, 4) if with_motion else np.full((max(len(times) - 1, 0), 4), np.nan)
+        if tracker:
+            tracker.add(frame.rgb, frame.time_s)
+    motion = tracker.result() if tracker else None
     return Survey(np.array(times), np.array(sharpness), np.array(duplicate), motion, bright)
 
 

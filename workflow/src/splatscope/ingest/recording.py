@@ -56,7 +56,7 @@ def ingest_recording(
     )
     calibration, hand_eye = _calibrate(recording, config, survey.size, seed)
     camera = calibration.camera if calibration else None
-    clock = _clock(recording, config, survey, log, seed) if log else None
+    clock = _clock(recording, config, survey, log, camera, seed) if log else None
     columns, has_pose, tools = _poses(recording, config, survey.time_s, log, clock)
     reason = choose_frames(
         survey,
@@ -93,11 +93,10 @@ def ingest_recording(
         "clock_offset_reliable": clock.reliable if clock else None,
         "clock_offset_source": None if clock is None else "estimated" if fixed_offset is None else "config",
         "clock_r_squared": clock.r_squared if clock and fixed_offset is None else None,
-        "clock_distinctness": clock.distinctness if clock and fixed_offset is None else None,
         "tracker": log.statistics() if log else None,
         "tools": tools,
         "calibration": _calibration_record(calibration),
-        "hand_eye": _hand_eye_record(hand_eye),
+        "hand_eye": {"checkerboard": _hand_eye_record(hand_eye), "epipolar": _epipolar_record(clock)},
         "static_mask": {"mode": _mask_mode(config), "usable_share": round(float(valid.mean()), 6)},
         "warnings": _warnings(recording, config, log, clock, tools),
     }
@@ -148,10 +147,10 @@ def _calibrate(
     offset = config.clock_offset_s.get(name)
     if offset is None:
         offset = estimate_clock_offset(
-            board.frame_time_s,
             board.motion,
             log,
             config.camera_sensor,
+            camera=board.camera,
             search_s=config.clock_search_s,
             min_r_squared=config.clock_min_r_squared,
             video=str(source),
@@ -162,15 +161,17 @@ def _calibrate(
     return calibration, hand_eye
 
 
-def _clock(recording: Recording, config: IngestConfig, survey: Survey, log: TrackerLog, seed: int) -> ClockOffset:
+def _clock(
+    recording: Recording, config: IngestConfig, survey: Survey, log: TrackerLog, camera: Camera | None, seed: int
+) -> ClockOffset:
     fixed = config.clock_offset_s.get(recording.name)
     if fixed is not None:
-        return ClockOffset(fixed, 0.0, 1.0, float("inf"), 0, True)
+        return ClockOffset(fixed, 0.0, 1.0, True)
     return estimate_clock_offset(
-        survey.time_s,
         survey.motion,
         log,
         config.camera_sensor,
+        camera=camera,
         search_s=config.clock_search_s,
         min_r_squared=config.clock_min_r_squared,
         video=str(recording.video),
@@ -293,6 +294,17 @@ def _hand_eye_record(hand_eye: HandEye | None) -> dict | None:
         "residual_mm": hand_eye.residual_mm,
         "residual_deg": hand_eye.residual_deg,
         "views": hand_eye.views,
+    }
+
+
+def _epipolar_record(clock: ClockOffset | None) -> dict | None:
+    if clock is None or clock.refined is None:
+        return None
+    return {
+        "camera_sensor_from_camera": clock.refined.camera_sensor_from_camera.tolist(),
+        "inlier_share": clock.refined.inlier_share,
+        "residual_px": clock.refined.residual_px,
+        "distinctness": clock.refined.distinctness,
     }
 
 
