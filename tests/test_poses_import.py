@@ -5,9 +5,9 @@ import struct
 
 import numpy as np
 import pytest
-from poses_material import make_ingested
 from scipy.spatial.transform import Rotation
 
+from poses_material import make_ingested
 from splatscope.errors import InputError
 from splatscope.geometry import Camera, invert, look_at, make_transform, matrix_to_quaternion
 from splatscope.poses.colmap_import import read_colmap
@@ -31,9 +31,7 @@ def write_colmap_text(folder, names, world_from_camera, points=3):
         numbers = [*matrix_to_quaternion(pose[:3, :3]), *pose[:3, 3]]
         lines += [f"{index + 1} {' '.join(repr(float(n)) for n in numbers)} 7 {name}", "" if index else "10 20 -1"]
     (folder / "images.txt").write_text("\n".join(lines) + "\n")
-    (folder / "points3D.txt").write_text(
-        "".join(f"{i} {i} 2.5 -1 255 128 {i} 0.4 1 0 2 3\n" for i in range(points))
-    )
+    (folder / "points3D.txt").write_text("".join(f"{i} {i} 2.5 -1 255 128 {i} 0.4 1 0 2 3\n" for i in range(points)))
     return folder
 
 
@@ -91,8 +89,9 @@ def test_poses_and_camera_survive_the_way_in(tmp_path, kind):
     half = shared_camera(known, 320, 256)
     assert (half.fx, half.cx, half.width) == (300.0, 159.0, 320)
     if kind != "transforms":
-        np.testing.assert_array_equal(known.points[1], [1, 2.5, -1])
-        np.testing.assert_array_equal(known.colors[1], [255, 128, 1])
+        model = read_colmap(path)
+        np.testing.assert_array_equal(model.points[1], [1, 2.5, -1])
+        np.testing.assert_array_equal(model.colors[1], [255, 128, 1])
 
 
 def test_our_reader_agrees_with_pycolmap_on_its_own_files(tmp_path):

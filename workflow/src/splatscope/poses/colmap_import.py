@@ -40,7 +40,7 @@ class SparseModel:
 
 
 def import_colmap(folder: str | Path) -> KnownViews:
-    """The poses and points of a COLMAP model folder. Raises InputError."""
+    """The poses of a COLMAP model folder. Raises InputError."""
     model = read_colmap(folder)
     if not model.image_names:
         raise InputError(
@@ -54,7 +54,7 @@ def import_colmap(folder: str | Path) -> KnownViews:
         KnownView(name, pose, model.cameras[camera])
         for name, pose, camera in zip(model.image_names, world_from_camera, model.image_cameras)
     ]
-    return KnownViews(Path(folder), views, model.points, model.colors)
+    return KnownViews(Path(folder), views)
 
 
 def read_colmap(folder: str | Path) -> SparseModel:

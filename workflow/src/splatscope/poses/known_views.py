@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -25,12 +25,10 @@ class KnownView:
 
 @dataclass(frozen=True)
 class KnownViews:
-    """A poses file: its views, and its 3D points if it has any."""
+    """A poses file."""
 
     file: Path
     views: list[KnownView]
-    points: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))  # [N, 3]
-    colors: np.ndarray = field(default_factory=lambda: np.zeros((0, 3), np.uint8))  # uint8 [N, 3]
 
 
 def load_known_views(path: str | Path) -> KnownViews:
