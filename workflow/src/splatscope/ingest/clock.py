@@ -28,7 +28,7 @@ from splatscope.ingest.twist_fit import (
 GRID_STEP_S = 0.004
 MAX_PAIR_GAP_S = 0.25
 RELIABLE_UNCERTAINTY_S = 0.015
-MIN_DISTINCTNESS = 1.6  # of the linear stage: measured 1.2 to 60 for logs of the same recording, 1.0 to 1.5 for others
+MIN_DISTINCTNESS = 2.0  # of the linear stage: measured 1.2 to 60 for logs of the same recording, 1.0 to 1.6 for others
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def estimate_clock_offset(
             f"offset ({fit.offset_s:+.3f} s), where the residual is {distinct:.1f} times smaller than elsewhere: a "
             "camera that hardly moves, the log of another recording, or the wrong sensor",
             expected=f"at least {100 * min_r_squared:.0f} % (ingest.clock_min_r_squared) and {MIN_DISTINCTNESS} times",
-            remedy=f"check the log and ingest.camera_sensor, or {remedy}",
+            remedy=f"check the log and ingest.camera_sensor, raise ingest.clock_search_s, or {remedy}",
         )
     if abs(fit.offset_s - centre) > search_s - 2 * GRID_STEP_S:
         raise InputError(
