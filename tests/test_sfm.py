@@ -9,6 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from poses_material import make_ingested
+from real.sinus_transforms import sinus_transforms
 from splatscope.config.poses import SfmConfig
 from splatscope.errors import InputError
 from splatscope.files import sha256
@@ -17,6 +18,7 @@ from splatscope.poses.colmap_import import read_colmap
 from splatscope.poses.known_views import load_known_views, match_frames, shared_camera
 from splatscope.poses.pairs import all_pairs, pairs_by_appearance, pairs_by_pose
 from splatscope.poses.sfm import MODEL_FILES, reconstruct_group
+from splatscope.recordings import Role
 
 WIDTH, HEIGHT = 288, 512
 # photographs that look at the fox from one side and overlap
@@ -149,13 +151,13 @@ def test_pairs_by_pose_join_near_views():
     angles = np.linspace(0, 2 * np.pi, 120, endpoint=False)
     turns = Rotation.from_rotvec(np.outer(angles, [0, 1, 0])).as_matrix()
     poses = make_transform(turns, turns @ [0, 0, -75.0] + rng.normal(size=(120, 3)))
-    pairs = pairs_by_pose(poses, 12)
+    pairs = pairs_by_pose(poses, np.ones(120, bool), 12)
     apart = np.abs(pairs[:, 0] - pairs[:, 1])
     apart = np.minimum(apart, 120 - apart)
     assert apart.max() <= 40 and (np.bincount(pairs.ravel(), minlength=120) >= 12).all()
     assert {(i, i + 1) for i in range(119)} <= {tuple(pair) for pair in pairs.tolist()}
     poses[50] = np.nan
-    assert (pairs_by_pose(poses, 12) == 50).any(axis=1).sum() >= 10
+    assert (pairs_by_pose(poses, np.ones(120, bool), 12) == 50).any(axis=1).sum() >= 10
 
 
 def test_pairs_by_appearance_find_the_same_place_again():
@@ -165,6 +167,48 @@ def test_pairs_by_appearance_find_the_same_place_again():
     descriptors = [places[visit] + 0.1 * rng.normal(size=(100, 128)).astype(np.float32) for visit in visits]
     descriptors = [values / np.linalg.norm(values, axis=1, keepdims=True) for values in descriptors]
     descriptors[7] = np.zeros((0, 128), np.float32)
-    pairs = {tuple(pair) for pair in pairs_by_appearance(descriptors, 4).tolist()}
+    pairs = {tuple(pair) for pair in pairs_by_appearance(descriptors, np.ones(15, bool), 4).tolist()}
     assert {(0, 10), (1, 11), (2, 12), (3, 13), (4, 14)} <= pairs
-    assert len(all_pairs(15)) == 105 > len(pairs)
+    assert len(all_pairs(np.ones(15, bool))) == 105 > len(pairs)
+
+
+def test_images_that_do_not_build_are_paired_with_those_that_do():
+    builds = np.arange(30) < 20
+    poses = np.repeat(np.eye(4)[None], 30, axis=0)
+    poses[:, 0, 3] = np.concatenate([np.arange(20), np.arange(10)])
+    poses[25] = np.nan
+    for pairs in (all_pairs(builds), pairs_by_pose(poses, builds, 4)):
+        assert (pairs[:, 0] < 20).all() and (np.bincount(pairs.ravel(), minlength=30) >= 4).all()
+
+
+def test_scene_frames_are_placed_in_the_model_of_the_background(fox_images, tmp_path):
+    dark = [image.copy() for image in fox_images[::3]]
+    for image in dark:  # something in the way
+        image[200:330, 100:200] = np.random.default_rng(0).integers(0, 255, (130, 100, 3))
+    background = make_ingested(tmp_path, "background", fox_images)
+    scene = make_ingested(tmp_path, "scene", dark, role=Role.SCENE)
+    summary = reconstruct_group([scene, background], QUICK, 0, tmp_path / "sfm")
+    assert summary["recordings"]["scene"] == {"frames": 4, "registered": 4}
+    model = read_colmap(tmp_path / "sfm")
+    poses = dict(zip(model.image_names, model.camera_from_world))
+    centres = invert(model.camera_from_world)[:, :3, 3]
+    size = np.ptp(centres, axis=0).max()
+    for index in range(4):
+        distance, angle = pose_difference(
+            invert(poses[f"scene/{index:06d}.png"]), invert(poses[f"background/{3 * index:06d}.png"])
+        )
+        assert distance < 0.01 * size and angle < 0.3
+
+
+def test_endoscopy_that_colmap_cannot_register_works_with_its_given_poses(shared_data, tmp_path):
+    folder = shared_data / "sinus_endoscopy"
+    content = sinus_transforms(folder)
+    path = tmp_path / "transforms.json"
+    path.write_text(json.dumps(content))
+    files = [frame["file_path"].removeprefix("frames/") for frame in content["frames"]][:12]
+    images = [cv2.imread(str(folder / "frames" / file))[..., ::-1] for file in files]
+    images = [cv2.resize(image, (640, 360), interpolation=cv2.INTER_AREA) for image in images]
+    recording = make_ingested(tmp_path, "sinus", images, files=files, given_poses=path)
+    summary = reconstruct_group([recording], SfmConfig(peak_threshold=0.003), 0, tmp_path / "sfm")
+    assert summary["registered"] == 12 and summary["points"] > 50
+    assert summary["mean_reprojection_error_px"] < 1.5

@@ -18,7 +18,7 @@ class SfmConfig(Section):
     else COLMAP. colmap: COLMAP even so. tracker: the tracker's readings through
     `poses.camera_sensor_from_camera`, with points triangulated from them."""
 
-    max_features: int = Field(1000, ge=100, le=20000)
+    max_features: int = Field(800, ge=100, le=20000)
     """SIFT features kept in one image, the largest ones (count). Matching time grows with its square."""
 
     first_octave: Literal[-1, 0, 1] = 0
@@ -27,7 +27,7 @@ class SfmConfig(Section):
     peak_threshold: float = Field(0.0067, gt=0, lt=1)
     """Smallest SIFT detector response (image range 0..1); lower finds more features in smooth tissue."""
 
-    neighbours: int = Field(14, ge=4, le=200)
+    neighbours: int = Field(12, ge=4, le=200)
     """Images that each image is matched with (count), when there are more images than `exhaustive_limit`."""
 
     exhaustive_limit: int = Field(60, ge=2)

@@ -9,69 +9,71 @@ TURN_RADIANS = 0.5  # a turn this large counts as much as moving by the spread o
 SKETCH_FEATURES = 192  # features of an image that take part in the search by appearance
 
 
-def all_pairs(count: int) -> np.ndarray:
-    """Every pair [P, 2] of `count` images, the smaller index first."""
-    return np.stack(np.triu_indices(count, 1), axis=1)
+def all_pairs(builds: np.ndarray) -> np.ndarray:
+    """Every pair [P, 2] of images, the smaller index first, of which at least one builds the model (`builds` [N])."""
+    return _useful(set(zip(*(index.tolist() for index in np.triu_indices(len(builds), 1)))), builds)
 
 
-def pairs_by_pose(poses: np.ndarray, neighbours: int) -> np.ndarray:
+def pairs_by_pose(poses: np.ndarray, builds: np.ndarray, neighbours: int) -> np.ndarray:
     """Pairs [P, 2] of views close in position and orientation.
 
     `poses` [N, 4, 4] in one frame, of the cameras or of anything fixed to them, in any unit; NaN where unknown. Images
-    without a pose are paired with the images around them in the list.
+    without a pose are paired with the images around them in the list. `builds` bool [N]: images that build the model;
+    the others, which are only placed in it, are paired with these alone.
     """
-    pairs = set()
-    known = np.flatnonzero(np.isfinite(poses).all((1, 2)))
-    if len(known) > 1:
-        position, rotation = poses[known, :3, 3], poses[known, :3, :3]
-        spread = np.sqrt(position.var(0).sum()) or 1.0
-        trace = np.einsum("iab,jab->ij", rotation, rotation)
-        turn = np.arccos(np.clip((trace - 1) / 2, -1, 1)) / TURN_RADIANS
-        distance = np.linalg.norm(position[:, None] - position[None], axis=-1) / spread
-        pairs |= _nearest(np.hypot(distance, turn), neighbours, known)
-    unknown = np.setdiff1d(np.arange(len(poses)), known)
-    reach = neighbours // 2
-    for index in unknown:
-        pairs |= {_ordered(index, other) for other in range(max(0, index - reach), min(len(poses), index + reach + 1))}
-    return _sorted_pairs(pairs | _successive(len(poses)))
+    known = np.isfinite(poses).all((1, 2))
+    position, rotation = poses[:, :3, 3], poses[:, :3, :3]
+    spread = np.sqrt(position[known].var(0).sum()) if known.any() else 1.0
+    turn = np.arccos(np.clip((np.einsum("iab,jab->ij", rotation, rotation) - 1) / 2, -1, 1)) / TURN_RADIANS
+    cost = np.hypot(np.linalg.norm(position[:, None] - position[None], axis=-1) / (spread or 1.0), turn)
+    cost[~np.isfinite(cost)] = np.inf
+    pairs = _nearest(cost, builds, neighbours, STRIDE) | _successive(builds)
+    builders = np.flatnonzero(builds)
+    for index in np.flatnonzero(~known):
+        around = builders[np.argsort(np.abs(builders - index), kind="stable")[: neighbours + 1]]
+        pairs |= {_ordered(index, other) for other in around}
+    return _useful(pairs, builds)
 
 
-def pairs_by_appearance(descriptors: list[np.ndarray], neighbours: int) -> np.ndarray:
+def pairs_by_appearance(descriptors: list[np.ndarray], builds: np.ndarray, neighbours: int) -> np.ndarray:
     """Pairs [P, 2] of images that share most features, and of images next to each other in the list.
 
-    `descriptors`: one float32 [F, 128] array of unit vectors per image, the coarsest features first.
+    `descriptors`: one float32 [F, 128] array of unit vectors per image, the coarsest features first. `builds` as in
+    `pairs_by_pose`.
     """
     count = len(descriptors)
     sketches = [descriptor[:SKETCH_FEATURES] for descriptor in descriptors]
-    shared = np.zeros((count, count))
-    for i in range(count):
-        if not len(sketches[i]):
-            continue
-        for j in range(i + 1, count):
-            if len(sketches[j]):
-                similarity = sketches[i] @ sketches[j].T
-                forward, backward = similarity.argmax(1), similarity.argmax(0)
-                mutual = backward[forward] == np.arange(len(forward))
-                strong = similarity[np.arange(len(forward)), forward] > 0.85
-                shared[i, j] = shared[j, i] = np.count_nonzero(mutual & strong)
-    return _sorted_pairs(_nearest(-shared, neighbours, np.arange(count), stride=1) | _successive(count))
+    cost = np.full((count, count), np.inf)
+    for i, j in all_pairs(builds):
+        if len(sketches[i]) and len(sketches[j]):
+            similarity = sketches[i] @ sketches[j].T
+            forward, backward = similarity.argmax(1), similarity.argmax(0)
+            mutual = backward[forward] == np.arange(len(forward))
+            strong = similarity[np.arange(len(forward)), forward] > 0.85
+            cost[i, j] = cost[j, i] = -np.count_nonzero(mutual & strong)
+    return _useful(_nearest(cost, builds, neighbours, 1) | _successive(builds), builds)
 
 
-def _nearest(cost: np.ndarray, neighbours: int, names: np.ndarray, stride: int = STRIDE) -> set[tuple[int, int]]:
-    cost = cost.copy()
+def _nearest(cost: np.ndarray, builds: np.ndarray, neighbours: int, stride: int) -> set[tuple[int, int]]:
+    """Every `stride`-th of the nearest building images of each image."""
+    cost = np.where(builds[None], cost, np.inf)
     np.fill_diagonal(cost, np.inf)
-    order = np.argsort(cost, axis=1, kind="stable")[:, :-1]
-    chosen = order[:, : neighbours * stride : stride]
-    return {_ordered(names[i], names[j]) for i, row in enumerate(chosen) for j in row}
+    pairs = set()
+    for index, order in enumerate(np.argsort(cost, axis=1, kind="stable")):
+        order = order[np.isfinite(cost[index, order])]
+        pairs |= {_ordered(index, other) for other in order[: neighbours * stride : stride]}
+    return pairs
 
 
-def _successive(count: int) -> set[tuple[int, int]]:
-    return {(i, i + step) for step in (1, 2) for i in range(count - step)}
+def _successive(builds: np.ndarray) -> set[tuple[int, int]]:
+    builders = np.flatnonzero(builds)
+    return {_ordered(*pair) for step in (1, 2) for pair in zip(builders, builders[step:])}
 
 
 def _ordered(i: int, j: int) -> tuple[int, int]:
     return (int(min(i, j)), int(max(i, j)))
 
 
-def _sorted_pairs(pairs: set[tuple[int, int]]) -> np.ndarray:
-    return np.array(sorted((i, j) for i, j in pairs if i != j), dtype=np.int64).reshape(-1, 2)
+def _useful(pairs: set[tuple[int, int]], builds: np.ndarray) -> np.ndarray:
+    useful = sorted((i, j) for i, j in pairs if i != j and (builds[i] or builds[j]))
+    return np.array(useful, dtype=np.int64).reshape(-1, 2)

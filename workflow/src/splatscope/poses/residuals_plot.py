@@ -27,7 +27,7 @@ def plot_residuals(path: str | Path, tables: dict[str, pd.DataFrame], title: str
     for row, (column, label) in enumerate((("residual_mm", "mm"), ("residual_deg", "degrees"))):
         line_axis, histogram_axis = axes[row]
         values = [table[column].dropna().to_numpy() for table in shown.values()]
-        top = max((np.quantile(value, 0.99) for value in values), default=1.0) * 1.3 or 1.0
+        top = max((np.quantile(value, 0.99) for value in values), default=1.0) * 1.5 or 1.0
         for index, (name, table) in enumerate(shown.items()):
             color = COLORS[index % len(COLORS)]
             median = table[column].median()

@@ -24,6 +24,7 @@ from splatscope.geometry import Camera, invert
 from splatscope.poses.known_views import KnownViews, load_known_views, match_frames, shared_camera
 from splatscope.poses.pairs import pairs_by_pose
 from splatscope.poses.recording_files import IngestedRecording
+from splatscope.recordings import Role
 
 MODEL_FILES = ("cameras.bin", "images.bin", "points3D.bin")
 
@@ -37,6 +38,9 @@ def reconstruct_group(
     camera_sensor_from_camera: np.ndarray | None = None,
 ) -> dict:
     """Make the sparse model of all kept frames of `recordings`; returns the content of sfm.json.
+
+    Background and tool recordings build the model; scene and test recordings, in which tools move, are placed in it
+    frame by frame (all build it when there is no background recording, or another camera took it).
 
     Writes cameras.bin, images.bin, points3D.bin and sfm.json into `output_folder`. World of the model: COLMAP's own
     (no unit), that of the given poses, or the tracker's (mm) when `config.source` is "tracker"; that one needs
@@ -151,6 +155,9 @@ def _describe_job(recordings, config: SfmConfig, seed: int, folder: Path, known)
                 "camera_identity": repr(camera) if camera else f"unknown {size}",
             }
         )
+    builds = _builders(recordings, [recording["camera_identity"] for recording in described], known)
+    for recording, building in zip(described, builds):
+        recording["builds"] = building
     unknown = any(not recording["camera_params"] for recording in described)
     return {
         "folder": str(folder),
@@ -159,7 +166,7 @@ def _describe_job(recordings, config: SfmConfig, seed: int, folder: Path, known)
         "seed": seed,
         "recordings": described,
         "poses": None if known is None else {name: invert(pose)[:3].tolist() for name, pose in sorted(known.items())},
-        "pairs": _pairs(recordings, config, known),
+        "pairs": _pairs(recordings, builds, config, known),
         "neighbours": config.neighbours,
         "exhaustive_limit": config.exhaustive_limit,
         "max_features": config.max_features,
@@ -226,7 +233,19 @@ def _camera_params(camera: Camera, model: str) -> list[float]:
     return [camera.fx, camera.fy, camera.cx, camera.cy, *distortion, *[0.0] * (length - len(distortion))]
 
 
-def _pairs(recordings, config: SfmConfig, known) -> list | None:
+def _builders(recordings: list[IngestedRecording], cameras: list[str], known) -> list[bool]:
+    """Which recordings build the model; the others, in which tools move, are only placed in it.
+
+    A moving tool bends a model that is built with it: on the phantom by millimetres.
+    """
+    still = [recording.role in (Role.BACKGROUND, Role.TOOL) for recording in recordings]
+    built_cameras = {camera for camera, builds in zip(cameras, still) if builds}
+    if known is not None or not set(cameras) <= built_cameras:
+        return [True] * len(recordings)
+    return still
+
+
+def _pairs(recordings, builds: list[bool], config: SfmConfig, known) -> list | None:
     """Image pairs to match, from the poses where there are any; None leaves the choice to the images' appearance."""
     names = [name for recording in recordings for name in recording.image_names]
     if len(names) <= config.exhaustive_limit:
@@ -238,7 +257,8 @@ def _pairs(recordings, config: SfmConfig, known) -> list | None:
         if any(reading is None for reading in readings):
             return None
         poses = np.concatenate(readings)
-    return pairs_by_pose(poses, config.neighbours).tolist()
+    builds = np.repeat(builds, [len(recording.keys) for recording in recordings])
+    return pairs_by_pose(poses, builds, config.neighbours).tolist()
 
 
 def _run_colmap(job: dict, folder: Path) -> dict:
