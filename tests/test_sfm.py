@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from unittest.mock import ANY
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from poses_material import make_ingested
 from real.sinus_transforms import sinus_transforms
 from splatscope.config.poses import SfmConfig
 from splatscope.errors import InputError
-from splatscope.files import sha256
+from splatscope.files import sha256, write_json
 from splatscope.geometry import fit_similarity, invert, make_transform, pose_difference
 from splatscope.poses.colmap_import import read_colmap
 from splatscope.poses.known_views import load_known_views, match_frames, shared_camera
@@ -104,6 +105,8 @@ def test_tracker_poses_stand_in_for_colmap(fox, fox_images, shared_data, tmp_pat
     np.testing.assert_allclose(invert(model.camera_from_world), np.delete(tracker_from_camera, 3, axis=0), atol=1e-6)
     with pytest.raises(InputError, match="camera_sensor_from_camera"):
         reconstruct_group([recording], config, 0, tmp_path / "sfm")
+    write_json(recording.summary, {"hand_eye": {"camera_sensor_from_camera": hand_eye.tolist()}})
+    assert reconstruct_group([recording], config, 0, tmp_path / "checkerboard") == summary | {"seconds": ANY}
     with pytest.raises(InputError, match="no reading of a sensor"):
         reconstruct_group([fox], config, 0, tmp_path / "sfm", camera_sensor_from_camera=hand_eye)
 

@@ -44,7 +44,7 @@ def reconstruct_group(
 
     Writes cameras.bin, images.bin, points3D.bin and sfm.json into `output_folder`. World of the model: COLMAP's own
     (no unit), that of the given poses, or the tracker's (mm) when `config.source` is "tracker"; that one needs
-    `camera_sensor_from_camera` [4, 4], mm.
+    `camera_sensor_from_camera` [4, 4], mm, or a recording whose camera ingest calibrated with a tracked checkerboard.
 
     Raises InputError when too few frames get a pose and there is no tracker that could stand in.
     """
@@ -88,6 +88,9 @@ def _known_poses(recordings, config, camera_sensor_from_camera) -> tuple[dict[st
     """`world_from_camera` by image name where poses are known without COLMAP, and where they are from."""
     given = [recording for recording in recordings if recording.given_poses is not None]
     if config.source == "tracker":
+        calibrated = (recording.checkerboard_hand_eye for recording in recordings)
+        if camera_sensor_from_camera is None:
+            camera_sensor_from_camera = next((transform for transform in calibrated if transform is not None), None)
         if camera_sensor_from_camera is None:
             raise InputError(
                 "config",
@@ -108,7 +111,7 @@ def _known_poses(recordings, config, camera_sensor_from_camera) -> tuple[dict[st
                 )
             valid = np.isfinite(readings).all((1, 2))
             names = recording.image_names
-            poses |= {names[i]: readings[i] @ camera_sensor_from_camera for i in np.flatnonzero(valid)}
+            poses |= {names[i]: readings[i] @ np.asarray(camera_sensor_from_camera) for i in np.flatnonzero(valid)}
         return poses, "tracker"
     if config.source == "colmap" or not given:
         return None, "colmap"
