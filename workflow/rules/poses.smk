@@ -8,6 +8,10 @@ rule reconstruct_group:
         tables=lambda wildcards: expand("results/ingest/{name}/frames.parquet", name=GROUPS[wildcards.group]),
         cameras=lambda wildcards: expand("results/ingest/{name}/camera.json", name=GROUPS[wildcards.group]),
         valid=lambda wildcards: expand("results/ingest/{name}/valid.png", name=GROUPS[wildcards.group]),
+        records=lambda wildcards: expand("results/ingest/{name}/ingest.json", name=GROUPS[wildcards.group]),
+        given=lambda wildcards: [
+            str(RECORDINGS[name].poses) for name in GROUPS[wildcards.group] if RECORDINGS[name].poses
+        ],
     output:
         cameras="results/sfm/{group}/cameras.bin",
         images="results/sfm/{group}/images.bin",
@@ -35,6 +39,7 @@ rule solve_poses:
     input:
         tables=expand("results/ingest/{name}/frames.parquet", name=RECORDINGS),
         cameras=expand("results/ingest/{name}/camera.json", name=RECORDINGS),
+        records=expand("results/ingest/{name}/ingest.json", name=RECORDINGS),
         models=expand(
             "results/sfm/{group}/{file}.bin",
             group=GROUPS,

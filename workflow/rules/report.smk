@@ -9,7 +9,7 @@ rule write_summary:
         splats=expand("results/splat/{model}/splat.json", model=MODELS),
         replay=if_replayed("results/evaluate/replay.json"),
         replay_paper=if_replayed("results/evaluate/replay_paper.json"),
-        truth="results/evaluate/truth.json" if PHANTOM_NAMES else [],
+        truth=["results/evaluate/truth.json"] if PHANTOM_NAMES else [],
     output:
         "results/summary.json",
     log:

@@ -17,6 +17,7 @@ CONVERGED_MM = 1e-3
 TUKEY_SCALES = 4.0  # residuals beyond this many robust standard deviations have no weight
 LEAST_SCALE_MM = 0.05
 LEAST_GAUSSIANS = 50
+LEAST_ALIGNMENT = 0.9  # cosine between a Gaussian's shortest axis and the surface normal it is paired with
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,13 @@ class ToolFit:
 
 
 def fit_tool_to_mesh(
-    means: np.ndarray, opacities: np.ndarray, mesh: trimesh.Trimesh, *, max_distance_mm: float, seed: int = 0
+    means: np.ndarray,
+    opacities: np.ndarray,
+    mesh: trimesh.Trimesh,
+    *,
+    max_distance_mm: float,
+    shortest_axes: np.ndarray | None = None,
+    seed: int = 0,
 ) -> ToolFit:
     """Fit Gaussian means [N, 3] (mm, weights `opacities` [N] 0..1) to the surface of `mesh` in the same frame.
 
@@ -52,6 +59,9 @@ def fit_tool_to_mesh(
     seventh unknown: without it, the shaft being round, the fit turns the tool by two degrees about its axis and slides
     it by 0.1 mm. The shaft says nothing of either; wrist and jaws do, and the stated uncertainty tells how well. A tool
     so far off that less than half of it is within reach is first brought nearer with ten times the reach.
+
+    With `shortest_axes` [N, 3] (unit) only Gaussians that lie along the surface are paired with it, as ICP with matching
+    normals does (Rusinkiewicz and Levoy 2001): what fills gaps and edges says nothing about where the surface is.
 
     Raises ValueError when fewer than 50 Gaussians lie within reach of the surface.
     """
@@ -64,7 +74,11 @@ def fit_tool_to_mesh(
         moved = apply(transform, means)
         reach = 10 * max_distance_mm if far_off and iteration < ITERATIONS // 2 else max_distance_mm
         distance, nearest = tree.query(moved, distance_upper_bound=reach)
-        paired = np.flatnonzero(np.isfinite(distance))
+        compatible = np.isfinite(distance)
+        if shortest_axes is not None:
+            along = shortest_axes[compatible] @ transform[:3, :3].T
+            compatible[compatible] = np.abs((along * normals[nearest[compatible]]).sum(1)) > LEAST_ALIGNMENT
+        paired = np.flatnonzero(compatible)
         if len(paired) < LEAST_GAUSSIANS:
             raise ValueError(f"{len(paired)} of {len(means)} Gaussians within {max_distance_mm} mm of the true surface")
         points, normal = moved[paired], normals[nearest[paired]]

@@ -13,8 +13,14 @@ import trimesh
 from splatscope.config.evaluate import EvaluateConfig
 from splatscope.evaluate.tool_fit import fit_tool_to_mesh
 from splatscope.files import read_json, write_json
-from splatscope.geometry import fit_similarity, make_transform, pose_difference, poses_from_columns
-from splatscope.splats.gaussians import read_ply
+from splatscope.geometry import (
+    fit_similarity,
+    make_transform,
+    pose_difference,
+    poses_from_columns,
+    quaternion_to_matrix,
+)
+from splatscope.splats.gaussians import Gaussians, read_ply
 
 
 @dataclass(frozen=True)
@@ -133,6 +139,7 @@ def _tool_error(
             gaussians.opacity_logits.double().sigmoid().numpy(),
             mesh,
             max_distance_mm=config.tool_fit_max_distance_mm,
+            shortest_axes=_shortest_axes(gaussians),
             seed=seed,
         )
     except ValueError as error:  # so far off that there is nothing to fit: said, and no number
@@ -155,3 +162,9 @@ def _tool_error(
 
 def _rounded(value: float) -> float:
     return round(float(value), 6)
+
+
+def _shortest_axes(gaussians: Gaussians) -> np.ndarray:
+    """Unit vectors [N, 3] along each Gaussian's smallest extent: the normals of what it covers."""
+    axes = quaternion_to_matrix(gaussians.quaternions.numpy())
+    return np.take_along_axis(axes, gaussians.log_scales.numpy().argmin(1)[:, None, None], axis=2)[..., 0]

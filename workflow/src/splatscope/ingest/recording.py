@@ -21,7 +21,7 @@ from splatscope.ingest.frames import Survey, choose_frames, count_reasons, surve
 from splatscope.ingest.static_mask import find_border, read_mask
 from splatscope.ingest.tracker_log import TrackerLog
 from splatscope.ingest.trackers import read_tracker_log
-from splatscope.ingest.video import read_frames
+from splatscope.ingest.video import list_images, read_frames
 from splatscope.recordings import Recording, Role
 from splatscope.shards import Frame, write_shard
 
@@ -72,7 +72,9 @@ def ingest_recording(
     thumbnails: list[np.ndarray] = []
     write_shard(outputs.frames, _kept_frames(recording, config, survey, reason, camera, thumbnails), provenance)
     kept = reason == ""
-    table = {"frame": np.arange(len(kept)), "time_s": survey.time_s, "kept": kept, "reason": reason.astype(str)}
+    files = [path.name for path in list_images(recording.video)] if recording.video.is_dir() else [""] * len(kept)
+    table = {"frame": np.arange(len(kept)), "file": files, "time_s": survey.time_s, "kept": kept}
+    table["reason"] = reason.astype(str)
     write_table(outputs.table, pd.DataFrame(table | {"sharpness": survey.sharpness} | columns))
     write_json(outputs.camera, {"camera": camera.undistorted().to_dict() if camera else None})
     valid = usable if camera is None else (undistort(_mask_image(usable), camera) == 255) & undistortion_valid(camera)

@@ -11,6 +11,8 @@ from scipy.spatial.transform import Rotation
 from splatscope.geometry import look_at, make_transform
 from splatscope.meshes.anatomy import Anatomy
 
+STAND_OFF_MM = 80.0  # of the endoscope; the same in all recordings of the site, because its light falls off with it
+
 
 @dataclass(frozen=True)
 class Wave:
@@ -56,8 +58,9 @@ class SiteSweep:
         angle = self._slow * hurried(time_s, 2.9, 0.32)
         pitch = 34 * np.sin(2 * angle + self._phase[0])
         yaw = 34 * np.sin(3 * angle + self._phase[1])
-        target = (2 + 20 * self._target[0](time_s), 2 + 16 * self._target[1](time_s), 2.0)
-        return camera_over_site(target, pitch, yaw, 14 * self._turn[0](time_s), 82 * (1 + 0.07 * self._turn[1](time_s)))
+        target = (2 + 15 * self._target[0](time_s), 2 + 12 * self._target[1](time_s), 2.0)
+        distance = STAND_OFF_MM * (1 + 0.06 * self._turn[1](time_s))
+        return camera_over_site(target, pitch, yaw, 14 * self._turn[0](time_s), distance)
 
 
 class Operation:
@@ -78,7 +81,7 @@ class Operation:
     def site_from_camera(self, time_s: float) -> np.ndarray:
         sway = [wave(hurried(time_s, 3.7, 0.3)) for wave in self._camera]
         target = (2 + 6 * sway[0], -1 + 5 * sway[1], 2.0)
-        return camera_over_site(target, 8 * sway[2], 8 * sway[3], 6 * sway[4], 85 * (1 + 0.025 * sway[5]))
+        return camera_over_site(target, 8 * sway[2], 8 * sway[3], 6 * sway[4], STAND_OFF_MM * (1 + 0.025 * sway[5]))
 
     def site_from_tool(self, time_s: float) -> np.ndarray:
         move = [wave(hurried(time_s, 2.6, 0.4)) for wave in self._tool]
