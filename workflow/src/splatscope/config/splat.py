@@ -17,13 +17,13 @@ class SplatConfig(Section):
     max_width: Annotated[int, Field(ge=32)] = 320
     """Width in pixels to which wider training images are reduced."""
 
-    iterations: Annotated[int, Field(ge=1)] = 4000
+    iterations: Annotated[int, Field(ge=1)] = 3000
     """Optimisation steps; each looks at one image."""
 
-    max_gaussians: Annotated[int, Field(ge=100)] = 30000
+    max_gaussians: Annotated[int, Field(ge=100)] = 24000
     """Budget of Gaussians; the model grows to it while it is refined."""
 
-    initial_gaussians: Annotated[int, Field(ge=10)] = 10000
+    initial_gaussians: Annotated[int, Field(ge=10)] = 4000
     """Gaussians to start from: a sample of the point cloud, or random ones where there is no cloud."""
 
     sh_degree: Annotated[int, Field(ge=0, le=3)] = 3
@@ -35,7 +35,7 @@ class SplatConfig(Section):
     ssim_weight: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Share of structural dissimilarity in the loss; the rest is the mean absolute difference."""
 
-    opacity_regulariser: Annotated[float, Field(ge=0)] = 0.0
+    opacity_regulariser: Annotated[float, Field(ge=0)] = 0.01
     """Weight of the mean opacity in the loss; fades haze."""
 
     scale_regulariser: Annotated[float, Field(ge=0)] = 0.0
@@ -56,6 +56,10 @@ class SplatConfig(Section):
     min_opacity: Annotated[float, Field(gt=0, lt=1)] = 0.005
     """Gaussians fainter than this are replaced at the next refinement."""
 
+    free_space: Annotated[float, Field(ge=0, lt=1)] = 0.7
+    """Before each training camera, this share of the distance to the nearest points (their 5 % quantile) holds nothing:
+    Gaussians there, and where no camera looks, are taken away. 0 leaves all."""
+
     heldout_every: Annotated[int, Field(ge=2)] = 8
     """Each n-th view is held out of training and measures the model."""
 
@@ -65,19 +69,19 @@ class SplatConfig(Section):
     checkpoint_every: Annotated[int, Field(ge=1)] = 1000
     """Iterations between checkpoints, from which an interrupted training goes on."""
 
-    mean_rate: Rate = 3.2e-4
+    mean_rate: Rate = 1.6e-3
     """Learning rate of the means, in units of the scene's extent, at the start."""
 
-    mean_rate_end: Rate = 3.2e-6
+    mean_rate_end: Rate = 3.2e-5
     """The same at the end; in between it falls exponentially."""
 
-    scale_rate: Rate = 5e-3
+    scale_rate: Rate = 1e-2
     """Learning rate of the log scales."""
 
     quaternion_rate: Rate = 2e-3
     """Learning rate of the quaternions."""
 
-    opacity_rate: Rate = 5e-2
+    opacity_rate: Rate = 2.5e-2
     """Learning rate of the opacity logits."""
 
     color_rate: Rate = 2.5e-3
@@ -85,3 +89,7 @@ class SplatConfig(Section):
 
     sh_rate: Rate = 2.5e-4
     """Learning rate of the higher bands of the colour."""
+
+    sh_decay: Annotated[float, Field(ge=0)] = 10.0
+    """Decay of the higher bands: each step shrinks them by this times their learning rate. Without it they learn
+    highlights by heart that are wrong beside the recorded path."""

@@ -62,7 +62,13 @@ def initial_gaussians(
     sh_degree: int,
     rng: np.random.Generator,
 ) -> Gaussians:
-    """At most `count` Gaussians at the points, or exactly `count` at random where many cameras look."""
+    """At most `count` Gaussians at the points, or exactly `count` at random where many cameras look.
+
+    Points that fewer than two views look at are left out: nothing would teach them, and they would stay as fog.
+    """
+    if points is not None:
+        seen = _watchers(views, points.positions) >= 2
+        points = PointCloud(points.positions[seen], points.colors[seen])
     if points is None or len(points.positions) < 10:
         points = _random_points(views, extent, count, rng)
     elif len(points.positions) > count:
@@ -100,12 +106,17 @@ def _random_points(views, extent: float, count: int, rng: np.random.Generator) -
         positions[mine] = geometry.apply(view.world_from_camera, rays * depth[mine, None])
         sampled = view.image[pixels[:, 1].astype(int), pixels[:, 0].astype(int)]
         colors[mine] = sampled / 255 if view.image.dtype == np.uint8 else sampled
-    watchers = np.zeros(candidates, int)
-    for view in views:
-        watchers += _inside(view.camera, geometry.apply(geometry.invert(view.world_from_camera), positions))
-    kept = np.sort(np.argsort(-watchers, kind="stable")[: 2 * count])
+    kept = np.sort(np.argsort(-_watchers(views, positions), kind="stable")[: 2 * count])
     kept = np.sort(rng.choice(kept, count, replace=False))
     return PointCloud(positions[kept], colors[kept])
+
+
+def _watchers(views: Sequence[TrainingView], positions: np.ndarray) -> np.ndarray:
+    """int [N]: how many views look at each point [N, 3]."""
+    watchers = np.zeros(len(positions), int)
+    for view in views:
+        watchers += _inside(view.camera, geometry.apply(geometry.invert(view.world_from_camera), positions))
+    return watchers
 
 
 def _inside(camera: Camera, in_camera: np.ndarray) -> np.ndarray:

@@ -44,7 +44,10 @@ class _AdamTask(ctypes.Structure):
     _fields_ = [
         ("rows", c_int64),
         *((name, c_int32) for name in ("row", "head", "active")),
-        *((name, c_float) for name in ("rate", "tail_rate", "beta1", "beta2", "epsilon", "correction1", "correction2")),
+        *(
+            (name, c_float)
+            for name in ("rate", "tail_rate", "tail_decay", "beta1", "beta2", "epsilon", "correction1", "correction2")
+        ),
         *((name, c_void_p) for name in ("value", "first", "second", "gradient")),
     ]
 
@@ -225,7 +228,9 @@ def image_loss(
     return loss, gradient
 
 
-def adam(value, gradient, first, second, *, head, active, rate, tail_rate, betas, epsilon, step, threads) -> None:
+def adam(
+    value, gradient, first, second, *, head, active, rate, tail_rate, tail_decay, betas, epsilon, step, threads
+) -> None:
     """One step of Adam in place on contiguous float32 tensors [rows, columns]; see optimizer.py."""
     task = _AdamTask(
         *value.shape,
@@ -233,6 +238,7 @@ def adam(value, gradient, first, second, *, head, active, rate, tail_rate, betas
         active,
         rate,
         tail_rate,
+        tail_decay,
         *betas,
         epsilon,
         *(1 - beta**step for beta in betas),

@@ -23,12 +23,20 @@ class Adam:
         self.steps = 0
 
     @torch.no_grad()
-    def step(self, rates: dict[str, float], tail_rate: float, active_coefficients: int, threads: int) -> None:
+    def step(
+        self,
+        rates: dict[str, float],
+        tail_rate: float,
+        active_coefficients: int,
+        threads: int,
+        tail_decay: float = 0.0,
+    ) -> None:
         """One step by the gradients in `.grad`, which are then cleared.
 
         Args:
             rates: learning rate by name; that of "sh" is for band 0.
             tail_rate: learning rate of the higher bands of "sh".
+            tail_decay: share by which the higher bands shrink.
             active_coefficients: coefficients of "sh" per colour that are trained so far.
         """
         self.steps += 1
@@ -43,6 +51,7 @@ class Adam:
                     active=active,
                     rate=rates[name],
                     tail_rate=tail_rate,
+                    tail_decay=tail_decay,
                     betas=BETAS,
                     epsilon=EPSILON,
                     step=self.steps,
@@ -51,7 +60,9 @@ class Adam:
             else:
                 rate = torch.full((columns,), tail_rate)
                 rate[:head] = rates[name]
-                _step(*rows, rate, active, self.steps)
+                decay = torch.full((columns,), tail_decay)
+                decay[:head] = 0
+                _step(*rows, rate, decay, active, self.steps)
             value.grad = None
 
     def replace_rows(self, rows: torch.Tensor) -> None:
@@ -69,9 +80,10 @@ class Adam:
                 moments[name] = torch.cat([moments[name], torch.zeros_like(added)])
 
 
-def _step(value, gradient, first, second, rate, active, step) -> None:
-    value, gradient, first, second, rate = (t[..., :active] for t in (value, gradient, first, second, rate))
+def _step(value, gradient, first, second, rate, decay, active, step) -> None:
+    value, gradient, first, second = (tensor[:, :active] for tensor in (value, gradient, first, second))
+    rate, decay = rate[:active], decay[:active]
     first.mul_(BETAS[0]).add_(gradient, alpha=1 - BETAS[0])
     second.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
     root = (second / (1 - BETAS[1] ** step)).sqrt_().add_(EPSILON)
-    value.sub_(rate / (1 - BETAS[0] ** step) * first / root)
+    value.mul_(1 - decay).sub_(rate / (1 - BETAS[0] ** step) * first / root)

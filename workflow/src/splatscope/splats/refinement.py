@@ -1,4 +1,4 @@
-"""Refinement: where Gaussians are too faint they go, where the image pulls hardest they are split in two.
+"""Refinement: useless Gaussians go, and where the image pulls hardest they are split in two.
 
 A hard budget of Gaussians, as in 3DGS-MCMC (Kheradmand et al. 2024); places to grow are chosen by the gradient of the
 screen position, as in 3DGS (Kerbl et al. 2023), each Gaussian at most once per refinement.
@@ -36,28 +36,25 @@ class PullMeter:
 def refine(
     optimizer: Adam,
     pull: torch.Tensor,
+    useless: torch.Tensor,
     target_count: int,
-    min_opacity: float,
-    rng: np.random.Generator,
 ) -> None:
-    """Replace faint Gaussians and grow to `target_count`, by splitting those with the largest `pull` [N] in two."""
+    """Replace `useless` Gaussians (bool [N]) and grow to `target_count`, splitting those with the most `pull` [N]."""
     values = optimizer.values
-    opacities = torch.sigmoid(values["opacity_logits"])
-    faint = torch.nonzero(opacities < min_opacity)[:, 0]
-    pull = pull * opacities.sqrt()
-    pull[faint] = 0
-    wanted = len(faint) + max(target_count - len(pull), 0)
+    free = torch.nonzero(useless)[:, 0]
+    pull = torch.where(useless, 0, pull * torch.sigmoid(values["opacity_logits"]).sqrt())
+    wanted = len(free) + max(target_count - len(pull), 0)
     sources = torch.argsort(pull, descending=True, stable=True)[: min(wanted, int((pull > 0).sum()))]
-    if len(sources) < len(faint):
-        faint = faint[: len(sources)]
+    if len(sources) < len(free):
+        free = free[: len(sources)]
     halves = [_half(values, sources, side) for side in (1, -1)]
     for name, value in halves[0].items():
         values[name][sources] = value
-    into_faint = {name: value[: len(faint)] for name, value in halves[1].items()}
-    for name, value in into_faint.items():
-        values[name][faint] = value
-    optimizer.replace_rows(torch.cat([sources, faint]))
-    optimizer.append_rows({name: value[len(faint) :] for name, value in halves[1].items()})
+    into_free = {name: value[: len(free)] for name, value in halves[1].items()}
+    for name, value in into_free.items():
+        values[name][free] = value
+    optimizer.replace_rows(torch.cat([sources, free]))
+    optimizer.append_rows({name: value[len(free) :] for name, value in halves[1].items()})
 
 
 def _half(values: dict[str, torch.Tensor], sources: torch.Tensor, side: int) -> dict[str, torch.Tensor]:

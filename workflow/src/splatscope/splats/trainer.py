@@ -14,6 +14,7 @@ import torch
 from splatscope.config.splat import SplatConfig
 from splatscope.files import atomic_path
 from splatscope.geometry import invert
+from splatscope.splats.floaters import FreeSpace
 from splatscope.splats.gaussians import Gaussians
 from splatscope.splats.initialise import PointCloud, TrainingView, initial_gaussians, look_distance
 from splatscope.splats.losses import image_loss
@@ -104,6 +105,7 @@ class _Trainer:
         self.intrinsics = [torch.from_numpy(view.camera.matrix).float()[None] for view in views]
         rng = np.random.default_rng(seed)
         self.extent = look_distance(views, points)
+        self.free_space = FreeSpace([views[index] for index in self.training], points, config.free_space)
         count = min(config.initial_gaussians, config.max_gaussians)
         start = initial_gaussians(views, points, self.extent, count, config.sh_degree, rng)
         self.initial_count = len(start)
@@ -145,7 +147,7 @@ class _Trainer:
         background = torch.from_numpy(state.rng.uniform(size=3)).float() if config.random_background else None
         values = state.optimizer.values
         offsets = torch.zeros(1, len(state.meter.total), 2, requires_grad=True)
-        color = self.draw(index, degree, background, offsets)
+        color = self.draw(self.gaussians(), index, degree, background, offsets)
         loss = image_loss(color, self.images[index], self.masks[index], config.ssim_weight, self.threads)
         if config.opacity_regulariser:
             loss = loss + config.opacity_regulariser * torch.sigmoid(values["opacity_logits"]).mean()
@@ -162,14 +164,15 @@ class _Trainer:
             "opacity_logits": config.opacity_rate,
             "sh": config.color_rate,
         }
-        state.optimizer.step(rates, config.sh_rate, (degree + 1) ** 2, self.threads)
+        decay = config.sh_rate * config.sh_decay
+        state.optimizer.step(rates, config.sh_rate, (degree + 1) ** 2, self.threads, decay)
         return loss.item()
 
-    def draw(self, index: int, degree: int, background=None, offsets=None) -> torch.Tensor:
+    def draw(self, gaussians: Gaussians, index: int, degree: int, background=None, offsets=None) -> torch.Tensor:
         """Colour [H, W, 3] of a view."""
         width, height = self.sizes[index]
         return render(
-            self.gaussians(),
+            gaussians,
             self.poses[index],
             self.intrinsics[index],
             width,
@@ -189,13 +192,20 @@ class _Trainer:
         if state.iteration % config.refine_every or not first < state.iteration <= last:
             return
         target = grown_count(state.iteration, first, last, self.initial_count, config.max_gaussians)
-        refine(state.optimizer, state.meter.mean(), target, config.min_opacity, state.rng)
+        refine(state.optimizer, state.meter.mean(), self.useless(), target)
         state.meter = PullMeter(len(state.optimizer.values["means"]))
+
+    @torch.no_grad()
+    def useless(self) -> torch.Tensor:
+        """bool [N]: too faint, or where nothing can be."""
+        values = self.state.optimizer.values
+        faint = torch.sigmoid(values["opacity_logits"]) < self.config.min_opacity
+        return faint | self.free_space.floating(values["means"])
 
     @torch.no_grad()
     def measure(self) -> None:
         """A row of the curve: mean PSNR over the held-out views."""
-        psnr = self.heldout_psnr()
+        psnr = self.heldout_psnr(self.gaussians())
         self.state.curve.append(
             {
                 "iteration": self.state.iteration,
@@ -206,19 +216,22 @@ class _Trainer:
         )
 
     @torch.no_grad()
-    def heldout_psnr(self) -> list[float]:
+    def heldout_psnr(self, gaussians: Gaussians) -> list[float]:
         degree = min(self.config.sh_degree, self.state.iteration // self.config.sh_interval)
-        return [psnr(self.draw(index, degree), self.images[index], self.masks[index]) for index in self.heldout]
+        return [
+            psnr(self.draw(gaussians, index, degree), self.images[index], self.masks[index]) for index in self.heldout
+        ]
 
     def gaussians(self) -> Gaussians:
         return Gaussians(**self.state.optimizer.values)
 
     def result(self) -> TrainingResult:
+        gaussians = self.gaussians().detach().select(~self.useless())
         return TrainingResult(
-            gaussians=self.gaussians().detach(),
+            gaussians=gaussians,
             curve=self.state.curve,
             heldout=self.heldout,
-            heldout_psnr=self.heldout_psnr(),
+            heldout_psnr=self.heldout_psnr(gaussians),
             extent=self.extent,
             seconds=self.state.seconds,
         )

@@ -118,7 +118,8 @@ struct SsimTask {
 struct AdamTask {
   int64_t rows;
   int32_t row, head, active;  // columns: in all, at `rate`, and those that are trained
-  float rate, tail_rate, beta1, beta2, epsilon, correction1, correction2;
+  float rate, tail_rate, tail_decay;  // decay: share by which tail values shrink
+  float beta1, beta2, epsilon, correction1, correction2;
   float *value, *first, *second;  // value and moments, changed in place
   const float *gradient;
 };

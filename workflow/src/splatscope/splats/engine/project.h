@@ -131,14 +131,17 @@ static bool project(Frame &frame, const Model &model, int64_t begin, int64_t end
 }
 
 // Adds the slots of one Gaussian and carries their sum to its parameters and to the camera. `camera` [3, 4].
+// CHANNELS = 0: as many as the backward pass has.
+template <int CHANNELS>
 INLINE void backward_one(const Frame &frame, const Model &model, const Gradients &out, int64_t i, const float *centre,
                          double *camera) {
   const View &view = frame.view;
   const float *v = view.camera_from_world;
   const uint32_t rank = frame.rank[i];
   const Splat &s = frame.splats[rank];
-  const int channels = frame.gradient_channels, slot_size = channels + kMoments;
-  float sum[kMaxChannels + kMoments] = {0};
+  const int channels = CHANNELS ? CHANNELS : frame.gradient_channels, slot_size = channels + kMoments;
+  float sum[(CHANNELS ? CHANNELS : kMaxChannels) + kMoments];
+  for (int k = 0; k < slot_size; k++) sum[k] = 0;
   for (uint32_t slot = frame.first_slot[rank]; slot < frame.first_slot[rank + 1]; slot++)
     for (int k = 0; k < slot_size; k++) sum[k] += frame.slots[(size_t)slot * slot_size + k];
   const float *moments = sum + channels;
@@ -247,8 +250,9 @@ INLINE void backward_one(const Frame &frame, const Model &model, const Gradients
     }
 }
 
-static void project_backward(const Frame &frame, const Model &model, const Gradients &out, int64_t begin, int64_t end,
-                             double camera_gradient[12]) {
+template <int CHANNELS>
+static void project_backward_range(const Frame &frame, const Model &model, const Gradients &out, int64_t begin,
+                                   int64_t end, double camera_gradient[12]) {
   float centre[3];
   camera_centre(frame.view, centre);
   for (int64_t i = begin; i < end; i++) {
@@ -258,7 +262,7 @@ static void project_backward(const Frame &frame, const Model &model, const Gradi
       __builtin_prefetch(&frame.slots[(size_t)frame.first_slot[rank] * (frame.gradient_channels + kMoments)]);
     }
     if (frame.visible[i]) {
-      backward_one(frame, model, out, i, centre, camera_gradient);
+      backward_one<CHANNELS>(frame, model, out, i, centre, camera_gradient);
       continue;
     }
     if (out.means) memset(out.means + 3 * i, 0, 12);
@@ -269,5 +273,14 @@ static void project_backward(const Frame &frame, const Model &model, const Gradi
     if (out.mean_offsets) memset(out.mean_offsets + 2 * i, 0, 8);
     if (out.features)
       memset(out.features + i * model.features_per_gaussian, 0, 4 * model.features_per_gaussian);
+  }
+}
+
+static void project_backward(const Frame &frame, const Model &model, const Gradients &out, int64_t begin, int64_t end,
+                             double camera_gradient[12]) {
+  switch (frame.gradient_channels) {
+    case 3: return project_backward_range<3>(frame, model, out, begin, end, camera_gradient);
+    case 4: return project_backward_range<4>(frame, model, out, begin, end, camera_gradient);
+    default: return project_backward_range<0>(frame, model, out, begin, end, camera_gradient);
   }
 }
