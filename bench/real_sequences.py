@@ -12,25 +12,27 @@ import argparse
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
-import cv2
-import numpy as np
 import yaml
 
-from splatscope.geometry import pose_from_quaternion
-
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+from real.sinus_transforms import sinus_transforms  # noqa: E402
+
 WORK = ROOT / "results" / "real"
-CAMERA_AXES_FLIP = np.diag([1.0, -1, -1, 1])  # OpenCV camera axes to OpenGL's, which transforms.json has
 
 
 def prepare_fox(data: Path, with_poses: bool) -> tuple[Path, dict]:
-    """50 photographs of a real object: ordinary pictures, no tracker; COLMAP alone, or the poses that come with them."""
+    """50 photographs of a real object, without a tracker: COLMAP alone, or the poses that come with them."""
     folder = WORK / ("fox_given_poses" if with_poses else "fox_colmap")
     poses = data / "fox" / "transforms.json" if with_poses else None
     write_recordings(folder, data / "fox" / "images", poses)
-    return folder, {"splat": {"max_width": 270}, "compose": {"width": 270, "height": 480, "recipe": {"frames": 64}}}
+    return folder, {
+        "splat": {"max_width": 270},
+        "compose": {"width": 270, "height": 480, "recipe": {"frames": 64, "min_site_coverage": 0.5}},
+    }
 
 
 def prepare_sinus(data: Path, with_poses: bool) -> tuple[Path, dict]:
@@ -43,26 +45,11 @@ def prepare_sinus(data: Path, with_poses: bool) -> tuple[Path, dict]:
         folder.mkdir(parents=True, exist_ok=True)
         poses.write_text(json.dumps(sinus_transforms(source)))
     write_recordings(folder, source / "frames", poses)
-    mask = cv2.imread(str(source / "undistorted_mask.jpg"), cv2.IMREAD_GRAYSCALE)
-    cv2.imwrite(str(folder / "mask.png"), np.where(mask > 127, 255, 0).astype(np.uint8))
     return folder, {
-        "ingest": {"static_mask": "mask.png"},
+        "sfm": {"first_octave": -1, "peak_threshold": 0.002},
         "splat": {"max_width": 480},
-        "compose": {"width": 480, "height": 270, "recipe": {"frames": 64}},
+        "compose": {"width": 480, "height": 270, "recipe": {"frames": 64, "min_site_coverage": 0.5}},
     }
-
-
-def sinus_transforms(source: Path) -> dict:
-    """The sequence's own pose file (camera-to-world, OpenCV axes, quaternion x y z w) as a nerfstudio transforms.json."""
-    text = re.sub(r"poses\[(\d*)\]", r"pose_\1", (source / "motion.yaml").read_text())
-    poses = yaml.safe_load(text)["pose_"]
-    fx, fy, cx, cy = (float(line) for line in (source / "camera_intrinsics_per_view").read_text().split()[:4])
-    frames = []
-    for path, pose in zip(sorted((source / "frames").iterdir()), poses.values()):
-        turn, place = pose["orientation"], pose["position"]
-        transform = pose_from_quaternion([turn[axis] for axis in "wxyz"], [place[axis] for axis in "xyz"])
-        frames.append({"file_path": f"frames/{path.name}", "transform_matrix": (transform @ CAMERA_AXES_FLIP).tolist()})
-    return {"fl_x": fx, "fl_y": fy, "cx": cx, "cy": cy, "w": 1920, "h": 1080, "frames": frames}
 
 
 def write_recordings(folder: Path, images: Path, poses: Path | None) -> None:

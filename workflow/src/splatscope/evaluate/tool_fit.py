@@ -60,7 +60,7 @@ def fit_tool_to_mesh(
     it by 0.1 mm. The shaft says nothing of either; wrist and jaws do, and the stated uncertainty tells how well. A tool
     so far off that less than half of it is within reach is first brought nearer with ten times the reach.
 
-    With `shortest_axes` [N, 3] (unit) only Gaussians that lie along the surface are paired with it, as ICP with matching
+    With `shortest_axes` [N, 3] (unit) only Gaussians that lie along the surface are paired, as ICP with compatible
     normals does (Rusinkiewicz and Levoy 2001): what fills gaps and edges says nothing about where the surface is.
 
     Raises ValueError when fewer than 50 Gaussians lie within reach of the surface.
