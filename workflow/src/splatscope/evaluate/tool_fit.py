@@ -6,18 +6,22 @@ from dataclasses import dataclass
 
 import numpy as np
 import trimesh
+from scipy.optimize import minimize
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from splatscope.geometry import apply, make_transform, rotation_angle_deg
 
-SURFACE_SAMPLES = 150_000
+SURFACE_SAMPLES = 300_000
 ITERATIONS = 60
 CONVERGED_MM = 1e-3
 TUKEY_SCALES = 4.0  # residuals beyond this many robust standard deviations have no weight
 LEAST_SCALE_MM = 0.05
 LEAST_GAUSSIANS = 50
 LEAST_ALIGNMENT = 0.9  # cosine between a Gaussian's shortest axis and the surface normal it is paired with
+ALIGNMENT_RAMP = (0.7, 0.95)  # of that cosine: none of a Gaussian's say below, all of it above
+CAPPED_AT_MM = 0.3  # larger distances cost no more in the final refinement
+UNPAIRED_SHARE = 0.6  # of the cap is what a Gaussian costs that does not lie along the surface
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,9 @@ def fit_tool_to_mesh(
     so far off that less than half of it is within reach is first brought nearer with ten times the reach.
 
     With `shortest_axes` [N, 3] (unit) only Gaussians that lie along the surface are paired, as ICP with compatible
-    normals does (Rusinkiewicz and Levoy 2001): what fills gaps and edges says nothing about where the surface is.
+    normals does (Rusinkiewicz and Levoy 2001): what fills gaps and edges says nothing about where the surface is. The
+    turn about the shaft is so weakly determined that pairs which come and go decide where ICP ends; so the capped
+    distance to the surface is then minimised directly, from the start and from ICP's end, and the lower minimum taken.
 
     Raises ValueError when fewer than 50 Gaussians lie within reach of the surface.
     """
@@ -98,6 +104,9 @@ def fit_tool_to_mesh(
         change = np.linalg.norm(step[3:6]) + np.linalg.norm(step[:3]) * radius
         if change < CONVERGED_MM and reach == max_distance_mm:
             break
+    if shortest_axes is not None:
+        starts = [(np.eye(4), 0.0), (transform, depth)]
+        transform, depth = _refine(means, opacities, shortest_axes, surface, normals, starts)
     covariance = np.linalg.inv(normal_matrix) * scale**2
     used = weight > 0
     return ToolFit(
@@ -110,3 +119,40 @@ def fit_tool_to_mesh(
         uncertainty_mm=float(np.sqrt(np.linalg.eigvalsh(covariance[3:6, 3:6])[-1])),
         uncertainty_deg=float(np.degrees(np.sqrt(np.linalg.eigvalsh(covariance[:3, :3])[-1]))),
     )
+
+
+def _refine(
+    means: np.ndarray,
+    opacities: np.ndarray,
+    shortest_axes: np.ndarray,
+    surface: np.ndarray,
+    normals: np.ndarray,
+    starts: list[tuple[np.ndarray, float]],
+) -> tuple[np.ndarray, float]:
+    """The transform and depth of least mean capped distance, searched by Powell's method from each start."""
+
+    tree = cKDTree(surface)
+    centroid = np.average(means, axis=0, weights=opacities)
+    lowest, highest = ALIGNMENT_RAMP
+
+    def motion(unknowns: np.ndarray, start: np.ndarray) -> np.ndarray:
+        rotation = Rotation.from_rotvec(np.radians(unknowns[:3])).as_matrix()
+        return make_transform(rotation, centroid - rotation @ centroid + unknowns[3:6]) @ start
+
+    def cost(unknowns: np.ndarray, start: np.ndarray) -> float:
+        transform = motion(unknowns, start)
+        moved, axes = apply(transform, means), shortest_axes @ transform[:3, :3].T
+        nearest = tree.query(moved)[1]
+        alignment = np.abs((axes * normals[nearest]).sum(1))
+        paired = opacities * np.clip((alignment - lowest) / (highest - lowest), 0, 1)
+        distance = np.abs(((surface[nearest] - moved) * normals[nearest]).sum(1) - unknowns[6])
+        capped = np.minimum(distance, CAPPED_AT_MM)
+        return float((paired * capped + (opacities - paired) * UNPAIRED_SHARE * CAPPED_AT_MM).sum() / opacities.sum())
+
+    options = {"xtol": 1e-2, "ftol": 1e-6, "maxiter": 8}
+    found = []
+    for start, depth in starts:
+        best = minimize(cost, np.append(np.zeros(6), depth), args=(start,), method="Powell", options=options)
+        found.append((best.fun, motion(best.x, start), float(best.x[6])))
+    _, transform, depth = min(found, key=lambda candidate: candidate[0])
+    return transform, depth
