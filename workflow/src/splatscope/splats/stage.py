@@ -98,8 +98,6 @@ def _summary(views, names, result: TrainingResult, config: SplatConfig) -> dict:
         "heldout_psnr_std": float(np.std(psnr)),
         "image_size": [views[0].camera.width, views[0].camera.height],
         "scene_extent": result.extent,
-        "light_falloff": result.light[0],
-        "light_cone": result.light[1],
         "seconds": round(result.seconds, 1),
     }
 
