@@ -10,6 +10,8 @@ from splatscope.files import sha256
 from splatscope.shards import verify_shard
 
 TINY = Path(__file__).parent / "tiny.yaml"
+pytestmark = pytest.mark.slow  # two whole runs
+
 DOWNSTREAM_OF_ANNOTATE = {"all", "annotate_dataset", "write_summary", "write_report"}
 
 
