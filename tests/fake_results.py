@@ -209,7 +209,8 @@ def write_truth(
         write_table(folder / f"poses/{name}.parquet", pd.DataFrame(columns | {"valid": np.arange(10) != 4}))
     points, triangles = trimesh.sample.sample_surface(mesh, 4000, seed=2)
     points = points + mesh.face_normals[triangles] * np.random.default_rng(2).normal(0, 0.1, (4000, 1))
-    write_tool_splat(folder / "extract/needle_driver/tool.ply", apply(sensor_from_tool, points))
+    normals = mesh.face_normals[triangles] @ sensor_from_tool[:3, :3].T
+    write_tool_splat(folder / "extract/needle_driver/tool.ply", apply(sensor_from_tool, points), normals)
     write_json(
         folder / "extract/needle_driver/extract.json", {"tip_mm": apply(sensor_from_tool, np.zeros((1, 3)))[0].tolist()}
     )
@@ -229,12 +230,15 @@ def write_truth(
     )
 
 
-def write_tool_splat(path: Path, points: np.ndarray) -> None:
+def write_tool_splat(path: Path, points: np.ndarray, normals: np.ndarray) -> None:
+    """A splat of flat discs at `points` [N, 3], each with its shortest axis along the normal [N, 3]."""
     count = len(points)
+    from_z, _ = zip(*(Rotation.align_vectors(normal[None], [[0, 0, 1]]) for normal in normals))
+    quaternions = np.stack([rotation.as_quat(scalar_first=True) for rotation in from_z])
     gaussians = Gaussians(
         torch.tensor(points, dtype=torch.float32),
-        torch.tensor([[1.0, 0, 0, 0]]).repeat(count, 1),
-        torch.full((count, 3), -1.0),
+        torch.tensor(quaternions, dtype=torch.float32),
+        torch.tensor([[-1.0, -1.0, -4.0]]).repeat(count, 1),
         torch.full((count,), 2.0),
         torch.zeros(count, 1, 3),
     )

@@ -33,7 +33,7 @@ def recording_file(column):
 
 
 try:
-    CONFIG = check_config(config, workflow.configfiles)
+    CONFIG = check_config(config, list(reversed(workflow.configfiles)))
     RECORDINGS = {row.name: row for row in read_recordings(CONFIG.recordings, made_here=PHANTOM)}
     PHANTOM_NAMES = [name for name, row in RECORDINGS.items() if Path(PHANTOM) in row.video.parents]
     for row in RECORDINGS.values():
