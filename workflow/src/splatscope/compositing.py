@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from splatscope.errors import InputError
 from splatscope.geometry import Camera, invert
-from splatscope.splats.gaussians import Gaussians, concatenate
+from splatscope.splats.gaussians import Gaussians, concatenate, read_ply
 from splatscope.splats.rasterizer import Render, render
+
+
+def read_splat(path: str | Path) -> Gaussians:
+    """A splat that holds something to draw. Raises InputError when it has no Gaussians, or is no splat."""
+    gaussians = read_ply(path)
+    if not len(gaussians):
+        raise InputError(path, found="no Gaussians", expected="a splat", remedy="run the stage that makes it again")
+    return gaussians
 
 
 @dataclass(frozen=True)

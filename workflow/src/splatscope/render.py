@@ -12,13 +12,13 @@ import numpy as np
 import torch
 
 from splatscope.compose.scene_list import Placement, Scene, SceneHeader, read_scene_list
-from splatscope.compositing import colour_alone, composite, instance_map, silhouette
+from splatscope.compositing import colour_alone, composite, instance_map, read_splat, silhouette
 from splatscope.config.render import RenderConfig
 from splatscope.errors import InputError
 from splatscope.geometry import Camera, invert, make_transform
 from splatscope.images import to_uint8
 from splatscope.shards import Frame, write_shard
-from splatscope.splats.gaussians import Gaussians, read_ply
+from splatscope.splats.gaussians import Gaussians
 from splatscope.splats.spherical_harmonics import BAND_0
 
 Draw = Callable[[Scene], Frame]
@@ -53,8 +53,8 @@ def render_shard(
             expected=f"tools among {', '.join(sorted(tool_plys)) or 'none'}",
             remedy="compose the scenes again, or bring the recording of this tool",
         )
-    site = _read_splat(site_ply).to(device)
-    tools = {name: _read_splat(tool_plys[name]).to(device) for name in header.tool_classes}
+    site = read_splat(site_ply).to(device)
+    tools = {name: read_splat(tool_plys[name]).to(device) for name in header.tool_classes}
     make_frame = render_paper_frame if header.mode == "paper" else render_frame
 
     def draw(scene: Scene) -> Frame:
@@ -199,10 +199,3 @@ def _drawn(draw: Draw, scenes: list[Scene], threads: int) -> Iterator[Frame]:
             if number % 32 == 0 or number == len(scenes):
                 print(f"{number} of {len(scenes)} frames rendered", flush=True)
             yield frame
-
-
-def _read_splat(path: str | Path) -> Gaussians:
-    gaussians = read_ply(path)
-    if not len(gaussians):
-        raise InputError(path, found="no Gaussians", expected="a splat", remedy="run the stage that makes it again")
-    return gaussians

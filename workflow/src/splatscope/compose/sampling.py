@@ -23,12 +23,12 @@ from splatscope.compose.scene_list import (
     tool_class_names,
     write_scene_list,
 )
-from splatscope.compositing import composite, instance_map, silhouette
+from splatscope.compositing import composite, instance_map, read_splat, silhouette
 from splatscope.config.compose import ComposeConfig, RecipeConfig
 from splatscope.errors import InputError
 from splatscope.files import read_json
 from splatscope.geometry import Camera, poses_from_columns
-from splatscope.splats.gaussians import Gaussians, read_ply
+from splatscope.splats.gaussians import Gaussians
 
 DATASET = "sampled"
 PLACEMENT_TRIES = 30  # per tool, before a new camera is drawn
@@ -92,10 +92,10 @@ def sample_scenes(
     table = read_class_table(class_table)
     classes = tool_class_names(list(tool_plys), config.tool_classes, table, class_table)
     material = Material(
-        _not_empty(site_ply).to(device),
+        read_splat(site_ply).to(device),
         [
             Tool(name, table[classes[name]], gaussians, tool_shape(gaussians, read_json(extract_reports[name])))
-            for name, gaussians in ((name, _not_empty(path).to(device)) for name, path in tool_plys.items())
+            for name, gaussians in ((name, read_splat(path).to(device)) for name, path in tool_plys.items())
         ],
         {name: read_camera(path, config) for name, path in cameras.items()},
         {name: _camera_poses(path) for name, path in pose_tables.items()},
@@ -228,13 +228,6 @@ def _camera_poses(path: str | Path) -> np.ndarray:
             remedy="see the stage poses: its table says why frames are not valid",
         )
     return poses
-
-
-def _not_empty(path: str | Path) -> Gaussians:
-    gaussians = read_ply(path)
-    if not len(gaussians):
-        raise InputError(path, found="no Gaussians", expected="a splat", remedy="run the stage that makes it again")
-    return gaussians
 
 
 def _thinned(points: np.ndarray, limit: int) -> np.ndarray:

@@ -102,7 +102,10 @@ class _Frame:
     _free: list[int] = []
 
     def __init__(self):
-        self.pointer = self._free.pop() if self._free else _library().splat_new_frame()
+        try:  # several threads draw at once: asking first whether one is free would race
+            self.pointer = self._free.pop()
+        except IndexError:
+            self.pointer = _library().splat_new_frame()
 
     def __del__(self):
         if len(self._free) < 4:
