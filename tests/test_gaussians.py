@@ -1,5 +1,7 @@
 """The Gaussian model: rigid motion is exact, the .ply is the standard one."""
 
+from dataclasses import replace
+
 import numpy as np
 import plyfile
 import pytest
@@ -141,6 +143,20 @@ def test_ply_has_the_standard_layout(tmp_path):
     assert names[9:54] == [f"f_rest_{index}" for index in range(45)]
     assert names[54:] == ["opacity", "scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3"]
     assert vertices["f_rest_15"][1] == gaussians.sh[1, 1, 1]  # green starts after the 15 of red
+
+
+def test_light_travels_with_the_model(tmp_path):
+    plain, lit = make_gaussians(3), replace(make_gaussians(2, seed=1), light=torch.tensor([[50.0, 1, 2]] * 2))
+    both = concatenate([plain, lit])
+    assert both.light.tolist() == [[1, 0, 0]] * 3 + [[50, 1, 2]] * 2
+    write_ply(tmp_path / "a.ply", both)
+    assert torch.equal(read_ply(tmp_path / "a.ply").light, both.light)
+    assert torch.equal(both.select([4, 0]).light, both.light[[4, 0]])
+    assert torch.equal(both.transformed(np.eye(4)).light, both.light)
+    assert concatenate([plain, plain]).light is None
+    rewrite(tmp_path / "a.ply", setting("light_0", -1))
+    with pytest.raises(InputError, match="light_0 is not positive"):
+        read_ply(tmp_path / "a.ply")
 
 
 def test_an_empty_model_survives_the_file(tmp_path):

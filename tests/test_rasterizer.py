@@ -1,5 +1,7 @@
 """The rasterizer: C++ against plain PyTorch in values and gradients, and both against what must hold."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from splatscope.splats.gaussians import Gaussians
 from splatscope.splats.rasterizer import render
 
 WIDTH, HEIGHT = 70, 50  # no multiple of a tile
-PARAMETERS = ("means", "quaternions", "log_scales", "opacity_logits", "sh")
+PARAMETERS = ("means", "quaternions", "log_scales", "opacity_logits", "sh", "light")
 
 needs_native = pytest.mark.skipif(not native.available(), reason="the C++ rasterizer was not built")
 
@@ -28,7 +30,8 @@ def make_scene(count=300, seed=0, degree=3, size=(25, 20, 8), log_scale=0.6) -> 
                 rng.normal(size=count) * 2,
                 rng.normal(size=(count, (degree + 1) ** 2, 3)) * 0.4,
             )
-        )
+        ),
+        light=torch.from_numpy(rng.uniform([50, 0, -1], [70, 2, 3], (count, 3)).astype(np.float32)),
     )
 
 
@@ -40,7 +43,7 @@ def make_camera(distance=60.0, offset=(4.0, -3.0)) -> tuple[torch.Tensor, torch.
 
 
 def to_dtype(gaussians: Gaussians, dtype) -> Gaussians:
-    return Gaussians(*(getattr(gaussians, name).to(dtype) for name in PARAMETERS))
+    return Gaussians(**{name: getattr(gaussians, name).to(dtype) for name in PARAMETERS})
 
 
 def draw_with_gradients(gaussians, pose, intrinsics, backend, dtype, features=None, threads=1, outputs="all"):
@@ -51,7 +54,7 @@ def draw_with_gradients(gaussians, pose, intrinsics, backend, dtype, features=No
     if features is not None:
         leaves["features"] = features.to(dtype).clone().requires_grad_()
     result = render(
-        Gaussians(*(leaves[name] for name in PARAMETERS)),
+        Gaussians(**{name: leaves[name] for name in PARAMETERS}),
         leaves["camera_from_world"],
         intrinsics.to(dtype),
         WIDTH,
@@ -122,7 +125,7 @@ def test_every_instruction_set_agrees(name, channels):
 
 
 def changed(scene: Gaussians, **values) -> Gaussians:
-    return Gaussians(*(values.get(name, getattr(scene, name)) for name in PARAMETERS))
+    return Gaussians(**{name: values.get(name, getattr(scene, name)) for name in PARAMETERS})
 
 
 def hard_scenes():
@@ -132,7 +135,11 @@ def hard_scenes():
     return {
         "all behind the camera": (changed(scene, means=scene.means - far), camera),
         "some behind the camera": (make_scene(60, size=(25, 20, 100)), camera),
-        "around the near plane": (make_scene(60, size=(0.3, 0.3, 0.02), log_scale=-3), make_camera(0.0, (0.01, 0.02))),
+        # a light of 1 / distance^2 would make colours of 1e7 there
+        "around the near plane": (
+            changed(make_scene(60, size=(0.3, 0.3, 0.02), log_scale=-3), light=torch.tensor([[50.0, 0, 1]] * 60)),
+            make_camera(0.0, (0.01, 0.02)),
+        ),
         "huge": (changed(scene, log_scales=scene.log_scales + 4), camera),
         "tiny": (changed(scene, log_scales=scene.log_scales - 6), camera),
         "needles": (changed(scene, log_scales=scene.log_scales + torch.tensor([2.0, -6, -6])), camera),
@@ -161,9 +168,9 @@ def test_reference_gradients_agree_with_finite_differences():
     leaves = [getattr(gaussians, name).double().requires_grad_() for name in PARAMETERS]
     weight = torch.from_numpy(np.random.default_rng(1).normal(size=(1, 24, 32, 7)))
 
-    def loss(means, quaternions, log_scales, opacity_logits, sh, features, pose):
+    def loss(means, quaternions, log_scales, opacity_logits, sh, light, features, pose):
         result = render(
-            Gaussians(means, quaternions, log_scales, opacity_logits, sh),
+            Gaussians(means, quaternions, log_scales, opacity_logits, sh, light=light),
             pose,
             intrinsics.double() / torch.tensor([[2.0], [2.0], [1.0]], dtype=torch.float64),
             32,
@@ -257,6 +264,27 @@ def test_depth_and_features_of_one_gaussian_are_its_own():
     torch.testing.assert_close(result.depth[seen], torch.full((int(seen.sum()),), 40.0), rtol=1e-4, atol=0)
     torch.testing.assert_close(result.features[..., 0], 3 * result.alpha)
     assert result.depth[~seen].eq(0).all()
+
+
+@pytest.mark.parametrize("backend", ["reference", pytest.param("native", marks=needs_native)])
+def test_light_at_the_camera_falls_with_distance_and_angle(backend):
+    """Two equal Gaussians, one twice as far, one off the axis: brightness as the light's definition says."""
+    light = torch.tensor([[40.0, 2.0, 3.0]]).repeat(3, 1)
+    gaussians = Gaussians(
+        torch.tensor([[0.0, 0, 40], [0, 0, 80], [15, 0, 60]]),
+        torch.tensor([[1.0, 0, 0, 0]]).repeat(3, 1),
+        torch.full((3, 3), 0.5),
+        torch.full((3,), 5.0),
+        torch.full((3, 1, 3), 0.5),
+    )
+    _, intrinsics = make_camera()
+    for index, factor in enumerate([1, 0.25, (40 / 3825**0.5) ** 2 * (60 / 3825**0.5) ** 3]):
+        alone = gaussians.select([index])
+        unlit, lit = (
+            render(those, torch.eye(4)[None], intrinsics, WIDTH, HEIGHT, backend=backend)
+            for those in (alone, replace(alone, light=light[:1]))
+        )
+        torch.testing.assert_close(lit.color, unlit.color * factor, rtol=1e-4, atol=1e-6)
 
 
 def test_wrong_shapes_are_named():

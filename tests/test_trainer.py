@@ -61,11 +61,13 @@ def make_truth(scale: float = 1.0) -> Gaussians:
     return Gaussians(*(torch.from_numpy(value.astype(np.float32)) for value in values))
 
 
-def make_views(count: int = 16, scale: float = 1.0) -> list[TrainingView]:
+def make_views(count: int = 16, scale: float = 1.0, light=None, swing: float = 6) -> list[TrainingView]:
     truth, views = make_truth(scale), []
+    if light is not None:
+        truth = replace(truth, light=torch.tensor([light]).repeat(len(truth), 1))
     for index in range(count):
         angle = 2 * np.pi * index / count
-        eye = np.array([14 * np.cos(angle), 10 * np.sin(angle), -60 + 6 * np.sin(2 * angle)]) * scale
+        eye = np.array([14 * np.cos(angle), 10 * np.sin(angle), -60 + swing * np.sin(2 * angle)]) * scale
         pose = look_at(eye, np.zeros(3), np.array([0, -1.0, 0]))
         drawn = render(
             truth,
@@ -194,6 +196,16 @@ def test_training_learns_the_scene(trained):
     assert 0.9 * QUICK.max_gaussians < len(trained.gaussians) <= QUICK.max_gaussians
     assert [row["iteration"] for row in trained.curve] == [125, 250]
     assert trained.curve[1]["psnr_heldout"] > trained.curve[0]["psnr_heldout"]
+
+
+def test_the_light_at_the_camera_is_learned():
+    lit = make_views(light=(60.0, 1.2, 0.0), swing=15)
+    config = QUICK.model_copy(update={"iterations": 400, "light_falloff": 0.0, "light_cone": 0.0, "light_rate": 1e-2})
+    with_light = train_gaussians(lit, make_points(), config, seed=1)
+    without = train_gaussians(lit, make_points(), config.model_copy(update={"light": False}), seed=1)
+    assert abs(with_light.light[0] - 1.2) < 0.25
+    assert without.light is None and without.gaussians.light is None
+    assert np.mean(with_light.heldout_psnr) > np.mean(without.heldout_psnr) + 1
 
 
 def test_training_starts_without_points(views):

@@ -41,6 +41,19 @@ class SplatConfig(Section):
     scale_regulariser: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the mean size (in units of the scene's extent) in the loss; keeps Gaussians small."""
 
+    light: bool = True
+    """Learn how colours fade with the distance from the camera and towards the border of its image, as they do when the
+    light sits on the endoscope. A splat without it keeps the brightness of the path that it was recorded from."""
+
+    light_falloff: float = 0.9
+    """Exponent of the fading with distance to start from; inverse squares are 2 / 2.2 in sRGB values."""
+
+    light_cone: float = 0.7
+    """Exponent of the cosine of the angle to the optical axis to start from."""
+
+    light_rate: Rate = 3e-3
+    """Learning rate of the two exponents of that fading, at the start; it falls to a tenth."""
+
     random_background: bool = False
     """Train over a new random colour at each step instead of black: forbids holes where the scene is black."""
 

@@ -6,6 +6,7 @@ import torch
 
 from splatscope.splats.constants import BLUR_PX2
 from splatscope.splats.gaussians import Gaussians
+from splatscope.splats.reference import brightness
 
 
 def rasterize(
@@ -30,6 +31,11 @@ def rasterize(
     directions = gaussians.means[None] - camera_centres[:, None]  # [C, N, 3]; gsplat normalises
     coefficients = gaussians.sh[None].expand(len(camera_from_world), -1, -1, -1)
     channels = [(gsplat.spherical_harmonics(sh_degree, directions, coefficients) + 0.5).clamp_min(0)]
+    if gaussians.light is not None:
+        in_camera = gaussians.means @ camera_from_world[:, :3, :3].transpose(1, 2) + camera_from_world[:, None, :3, 3]
+        drawn = in_camera[..., 2:] > near_plane
+        ahead = torch.where(drawn, in_camera, in_camera.new_tensor([0, 0, 1.0]))  # powers of negatives are NaN
+        channels[0] = channels[0] * brightness(ahead, gaussians.light)[..., None]
     if features is not None:
         channels.append(features[None].expand(len(camera_from_world), -1, -1))
     blended, alpha, _ = gsplat.rasterization(

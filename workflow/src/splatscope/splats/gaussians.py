@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from splatscope.files import atomic_path
 from splatscope.geometry import matrix_to_quaternion
 from splatscope.splats.spherical_harmonics import degree_of, rotation_matrix
 
+LIGHT_PROPERTIES = ["light_0", "light_1", "light_2"]
+
 
 @dataclass(frozen=True)
 class Gaussians:
@@ -26,6 +28,9 @@ class Gaussians:
     opacity_logits: torch.Tensor  # [N]
     sh: torch.Tensor  # [N, (degree + 1)^2, 3]; colour = SH + 0.5, clamped at 0
     labels: torch.Tensor | None = None  # [N] uint8; 0 where nothing is labelled (and where None is given)
+    # [N, 3] how a light that sits at the camera acts: reference distance in mm, fall-off p, cone q. At distance r and
+    # angle a to the optical axis the colour is multiplied by (reference / r)^p cos(a)^q. None: colours do not change
+    light: torch.Tensor | None = None
 
     def __post_init__(self):
         if self.labels is None:
@@ -39,7 +44,10 @@ class Gaussians:
             "opacity_logits": (count,),
             "sh": (count, coefficients, 3),
             "labels": (count,),
+            "light": (count, 3),
         }
+        if self.light is None:
+            del expected["light"]
         for name, shape in expected.items():
             if tuple(getattr(self, name).shape) != shape:
                 raise ValueError(f"expected {name} {list(shape)}, got {list(getattr(self, name).shape)}")
@@ -61,15 +69,15 @@ class Gaussians:
     def select(self, mask: torch.Tensor | np.ndarray) -> Gaussians:
         """The Gaussians of a bool mask [N], or of indices in their order."""
         mask = torch.as_tensor(mask, device=self.device)
-        return Gaussians(*(value[mask] for value in self._tensors()))
+        return self._each(lambda value: value[mask])
 
     def to(self, target: torch.device | str | torch.dtype) -> Gaussians:
         """On another device, or of another float type (labels stay uint8)."""
-        values = [value.to(target) for value in self._tensors()[:-1]]
-        return Gaussians(*values, self.labels.to(values[0].device))
+        moved = self._each(lambda value: value if value is self.labels else value.to(target))
+        return replace(moved, labels=self.labels.to(moved.device))
 
     def detach(self) -> Gaussians:
-        return Gaussians(*(value.detach() for value in self._tensors()))
+        return self._each(lambda value: value.detach())
 
     def transformed(self, target_from_source: np.ndarray) -> Gaussians:
         """Moved rigidly by a transform [4, 4]: mu' = R mu + t, Sigma' = R Sigma R^T, SH bands turned by R.
@@ -103,23 +111,32 @@ class Gaussians:
         turn = self._constant(matrix_to_quaternion(rotation))
         return _multiply_quaternions(turn, self.quaternions.double()).to(self.quaternions.dtype)
 
-    def _tensors(self) -> list[torch.Tensor]:
-        return [getattr(self, item.name) for item in fields(self)]
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Gaussians:
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return Gaussians(**{name: None if value is None else change(value) for name, value in values.items()})
 
 
 def concatenate(parts: Sequence[Gaussians]) -> Gaussians:
-    """One model of several; lower SH degrees are padded with zeros to the highest."""
+    """One model of several; lower SH degrees are padded with zeros to the highest. Each keeps its own light."""
     coefficients = max(part.sh.shape[1] for part in parts)
+    lit = any(part.light is not None for part in parts)
+    unlit = torch.tensor([1.0, 0, 0])
     padded = [
-        replace(part, sh=torch.nn.functional.pad(part.sh, (0, 0, 0, coefficients - part.sh.shape[1]))) for part in parts
+        replace(
+            part,
+            sh=torch.nn.functional.pad(part.sh, (0, 0, 0, coefficients - part.sh.shape[1])),
+            light=unlit.to(part.means).repeat(len(part), 1) if lit and part.light is None else part.light,
+        )
+        for part in parts
     ]
-    return Gaussians(*(torch.cat(values) for values in zip(*(part._tensors() for part in padded))))
+    names = [item.name for item in fields(Gaussians) if lit or item.name != "light"]
+    return Gaussians(**{name: torch.cat([getattr(part, name) for part in padded]) for name in names})
 
 
 def write_ply(path: str | Path, gaussians: Gaussians) -> None:
     """Write the standard 3DGS layout (binary, float32), which any 3DGS viewer opens.
 
-    A `label` property (uchar) follows only when a label is not 0.
+    A `label` property (uchar) follows only when a label is not 0, and `light_0 .. light_2` where there is light.
     """
     columns = {name: gaussians.means[:, axis] for axis, name in enumerate("xyz")}
     columns |= {name: torch.zeros(len(gaussians)) for name in ("nx", "ny", "nz")}
@@ -129,6 +146,8 @@ def write_ply(path: str | Path, gaussians: Gaussians) -> None:
     columns["opacity"] = gaussians.opacity_logits
     columns |= {f"scale_{axis}": gaussians.log_scales[:, axis] for axis in range(3)}
     columns |= {f"rot_{index}": gaussians.quaternions[:, index] for index in range(4)}
+    if gaussians.light is not None:
+        columns |= {name: gaussians.light[:, index] for index, name in enumerate(LIGHT_PROPERTIES)}
     layout = [(name, "<f4") for name in columns]
     if gaussians.labels.any():
         columns["label"] = gaussians.labels
@@ -154,6 +173,8 @@ def read_ply(path: str | Path) -> Gaussians:
         + [f"{stem}_{index}" for stem, count in (("f_dc", 3), ("scale", 3), ("rot", 4)) for index in range(count)]
         + rest_names
     )
+    lit = any(name in vertices.dtype.names for name in LIGHT_PROPERTIES)
+    names += LIGHT_PROPERTIES if lit else []
     missing = [name for name in names if name not in vertices.dtype.names]
     if missing or rest_count not in (0, 9, 24, 45):
         raise _not_a_splat(path, f"no property {missing[0]}" if missing else f"{rest_count} f_rest properties")
@@ -167,6 +188,8 @@ def read_ply(path: str | Path) -> Gaussians:
     zero = (quaternions == 0).all(1)
     if zero.any():
         raise _not_a_splat(path, "rot_0 .. rot_3 are all 0", f"vertex {int(zero.int().argmax())}", "a rotation")
+    if lit and (np.asarray(vertices["light_0"]) <= 0).any():
+        raise _not_a_splat(path, "light_0 is not positive", expected="a distance in mm")
     sh = matrix("f_dc_0", "f_dc_1", "f_dc_2")[:, None]
     if rest_names:
         sh = torch.cat([sh, matrix(*rest_names).unflatten(1, (3, -1)).transpose(1, 2)], 1)
@@ -180,6 +203,7 @@ def read_ply(path: str | Path) -> Gaussians:
         opacity_logits=matrix("opacity")[:, 0],
         sh=sh.contiguous(),
         labels=labels,
+        light=matrix(*LIGHT_PROPERTIES) if lit else None,
     )
 
 

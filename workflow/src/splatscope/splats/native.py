@@ -12,15 +12,15 @@ import torch
 
 from splatscope.splats.gaussians import Gaussians
 
+_INPUTS = ("means", "quaternions", "log_scales", "opacity_logits", "sh", "light", "features", "mean_offsets")
+
 
 class _Model(ctypes.Structure):
     _fields_ = [
         ("count", c_int64),
         ("coefficients", c_int32),
         ("features_per_gaussian", c_int32),
-        *((name, c_void_p) for name in ("means", "quaternions", "log_scales", "opacity_logits", "sh")),
-        ("features", c_void_p),
-        ("mean_offsets", c_void_p),
+        *((name, c_void_p) for name in _INPUTS),
     ]
 
 
@@ -34,8 +34,7 @@ class _View(ctypes.Structure):
 
 class _Gradients(ctypes.Structure):
     _fields_ = [
-        *((name, c_void_p) for name in ("means", "quaternions", "log_scales", "opacity_logits", "sh", "features")),
-        ("mean_offsets", c_void_p),
+        *((name, c_void_p) for name in _INPUTS),
         ("camera_from_world", POINTER(c_double)),
     ]
 
@@ -127,9 +126,9 @@ def rasterize(
     threads: int | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor]:
     """As reference.rasterize, for float32 tensors on the CPU."""
-    for name in ("means", "quaternions", "log_scales", "opacity_logits", "sh"):
+    for name in ("means", "quaternions", "log_scales", "opacity_logits", "sh", "light"):
         value = getattr(gaussians, name)
-        if value.dtype != torch.float32 or value.device.type != "cpu":
+        if value is not None and (value.dtype != torch.float32 or value.device.type != "cpu"):
             raise ValueError(f"the native backend expects {name} float32 on the CPU, got {value.dtype} {value.device}")
     if features is not None and not 1 <= features.shape[1] <= 60:
         raise ValueError(f"the native backend draws 1 to 60 features, got {features.shape[1]}")
@@ -139,6 +138,7 @@ def rasterize(
         gaussians.log_scales,
         gaussians.opacity_logits,
         gaussians.sh,
+        gaussians.light,
         features,
         mean_offsets,
         camera_from_world,
@@ -149,14 +149,11 @@ def rasterize(
 
 class _Rasterize(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx, means, quaternions, log_scales, opacity_logits, sh, features, mean_offsets, pose, intrinsics, rest
-    ):
+    def forward(ctx, *arguments):
         ctx.set_materialize_grads(False)
-        width, height, sh_degree, near_plane, threads = rest
+        *values, pose, intrinsics, (width, height, sh_degree, near_plane, threads) = arguments
         if not (torch.isfinite(pose).all() and torch.isfinite(intrinsics).all()):
             raise ValueError("NaN or infinity in camera_from_world or intrinsics")
-        values = [means, quaternions, log_scales, opacity_logits, sh, features, mean_offsets]
         values = [None if value is None else value.detach().float().contiguous() for value in values]
         view = _View(width, height, sh_degree, threads)
         view.camera_from_world[:] = pose[:3].flatten().tolist()
@@ -164,6 +161,7 @@ class _Rasterize(torch.autograd.Function):
         view.near_plane = near_plane
 
         color, alpha, depth = torch.empty(3, height, width), torch.empty(height, width), torch.empty(height, width)
+        features = values[_INPUTS.index("features")]
         blended = None if features is None else torch.empty(features.shape[1], height, width)
         ctx.frame = _Frame()
         invalid = _library().splat_forward(
@@ -196,7 +194,7 @@ class _Rasterize(torch.autograd.Function):
             torch.empty_like(value) if needed and value is not None else None
             for value, needed in zip(values, ctx.needs_input_grad)
         ]
-        pose = (c_double * 12)() if ctx.needs_input_grad[7] else None
+        pose = (c_double * 12)() if ctx.needs_input_grad[len(_INPUTS)] else None
         _library().splat_backward(
             ctx.frame.pointer,
             _model(values),
@@ -255,7 +253,7 @@ def _pointer(value: torch.Tensor | None) -> int | None:
 
 
 def _model(values) -> _Model:
-    means, _, _, _, sh, features, _ = values
+    means, sh, features = values[0], values[4], values[6]
     return _Model(
         len(means), sh.shape[1], 0 if features is None else features.shape[1], *(_pointer(value) for value in values)
     )

@@ -26,9 +26,9 @@ class Adam:
     def step(
         self,
         rates: dict[str, float],
-        tail_rate: float,
-        active_coefficients: int,
-        threads: int,
+        tail_rate: float = 0.0,
+        active_coefficients: int = 1,
+        threads: int = 1,
         tail_decay: float = 0.0,
     ) -> None:
         """One step by the gradients in `.grad`, which are then cleared.
@@ -64,6 +64,17 @@ class Adam:
                 decay[:head] = 0
                 _step(*rows, rate, decay, active, self.steps)
             value.grad = None
+
+    def state(self) -> dict:
+        """All of it, for a checkpoint."""
+        values = {name: value.detach() for name, value in self.values.items()}
+        return {"values": values, "first": self.first, "second": self.second, "steps": self.steps}
+
+    def restore(self, state: dict) -> None:
+        """Take over what `state` gave."""
+        learned = {name: value.requires_grad for name, value in self.values.items()}
+        self.values = {name: value.requires_grad_(learned[name]) for name, value in state["values"].items()}
+        self.first, self.second, self.steps = state["first"], state["second"], state["steps"]
 
     def replace_rows(self, rows: torch.Tensor) -> None:
         """Forget the moments of these Gaussians, whose values were replaced."""

@@ -135,6 +135,7 @@ def _check_finite(gaussians, camera_from_world, intrinsics, features):
         "log_scales": gaussians.log_scales,
         "opacity_logits": gaussians.opacity_logits,
         "sh": gaussians.sh,
+        "light": gaussians.light,
         "features": features,
         "camera_from_world": camera_from_world,
         "intrinsics": intrinsics,

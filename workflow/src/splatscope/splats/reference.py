@@ -46,11 +46,21 @@ def rasterize(
     directions = torch.nn.functional.normalize(gaussians.means[kept] - camera_centre, dim=-1)
     weights = spherical_harmonics.basis(sh_degree, directions)  # [M, K]
     colours = torch.einsum("mk,mkc->mc", weights, gaussians.sh[kept, : weights.shape[1]]) + 0.5
-    channels = [colours.clamp_min(0), in_camera[:, 2:]]
+    colours = colours.clamp_min(0)
+    if gaussians.light is not None:
+        colours = colours * brightness(in_camera, gaussians.light[kept])[:, None]
+    channels = [colours, in_camera[:, 2:]]
     if features is not None:
         channels.append(features[kept])
     blended = _composite(centres, covariances, opacities, torch.cat(channels, -1), width, height)
     return blended[..., :3], blended[..., 3], None if features is None else blended[..., 4:-1], blended[..., -1]
+
+
+def brightness(in_camera: torch.Tensor, light: torch.Tensor) -> torch.Tensor:
+    """Factor [..., N] on colours at `in_camera` [..., N, 3] under `light` [N, 3], a light that sits at the camera."""
+    reference, falloff, cone = light.unbind(-1)
+    distance = in_camera.norm(dim=-1)
+    return (reference / distance) ** falloff * (in_camera[..., 2] / distance) ** cone
 
 
 def _project(in_camera, quaternions, scales, rotation, intrinsics, width, height):

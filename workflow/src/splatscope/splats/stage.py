@@ -98,6 +98,7 @@ def _summary(views, names, result: TrainingResult, config: SplatConfig) -> dict:
         "heldout_psnr_std": float(np.std(psnr)),
         "image_size": [views[0].camera.width, views[0].camera.height],
         "scene_extent": result.extent,
+        "light": None if result.light is None else dict(zip(("falloff", "cone"), result.light)),
         "seconds": round(result.seconds, 1),
     }
 

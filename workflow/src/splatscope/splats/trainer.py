@@ -33,6 +33,7 @@ class TrainingResult:
     heldout: list[int]  # indices of the views held out
     heldout_psnr: list[float]  # dB, in the same order
     extent: float  # how far before the cameras the scene lies, in world units
+    light: list[float] | None  # exponents of the fall-off with distance and of the cone; None where not learned
     seconds: float
 
 
@@ -41,6 +42,7 @@ class _State:
     """All that changes during training, and so all that a checkpoint holds."""
 
     optimizer: Adam
+    light: Adam  # of "exponents" [1, 2]: fall-off with distance, cone
     meter: PullMeter
     rng: np.random.Generator
     iteration: int = 0
@@ -110,7 +112,8 @@ class _Trainer:
         start = initial_gaussians(views, points, self.extent, count, config.sh_degree, rng)
         self.initial_count = len(start)
         values = {name: getattr(start, name).contiguous().requires_grad_() for name in PARAMETERS}
-        self.state = _State(Adam(values), PullMeter(len(start)), rng)
+        light = {"exponents": torch.tensor([[config.light_falloff, config.light_cone]], requires_grad=config.light)}
+        self.state = _State(Adam(values), Adam(light), PullMeter(len(start)), rng)
         self.digest = _digest(views, config, seed, start)
 
     def run(self, checkpoint: Path | None, until: int) -> None:
@@ -166,6 +169,8 @@ class _Trainer:
         }
         decay = config.sh_rate * config.sh_decay
         state.optimizer.step(rates, config.sh_rate, (degree + 1) ** 2, self.threads, decay)
+        if config.light:
+            state.light.step({"exponents": config.light_rate * 0.1**progress})
         return loss.item()
 
     def draw(self, gaussians: Gaussians, index: int, degree: int, background=None, offsets=None) -> torch.Tensor:
@@ -189,7 +194,8 @@ class _Trainer:
             round(share * config.iterations) // config.refine_every * config.refine_every
             for share in (config.refine_start, config.refine_end)
         )
-        if state.iteration % config.refine_every or not first < state.iteration <= last:
+        settled = config.iterations - 2 * config.refine_every  # the last replaced ones need time to learn
+        if state.iteration % config.refine_every or not first < state.iteration <= settled:
             return
         target = grown_count(state.iteration, first, last, self.initial_count, config.max_gaussians)
         refine(state.optimizer, state.meter.mean(), self.useless(), target)
@@ -223,7 +229,11 @@ class _Trainer:
         ]
 
     def gaussians(self) -> Gaussians:
-        return Gaussians(**self.state.optimizer.values)
+        values, light = self.state.optimizer.values, None
+        if self.config.light:
+            exponents = self.state.light.values["exponents"].expand(len(values["means"]), 2)
+            light = torch.cat([torch.full((len(exponents), 1), self.extent), exponents], 1)
+        return Gaussians(**values, light=light)
 
     def result(self) -> TrainingResult:
         gaussians = self.gaussians().detach().select(~self.useless())
@@ -233,6 +243,7 @@ class _Trainer:
             heldout=self.heldout,
             heldout_psnr=self.heldout_psnr(gaussians),
             extent=self.extent,
+            light=self.state.light.values["exponents"][0].tolist() if self.config.light else None,
             seconds=self.state.seconds,
         )
 
@@ -240,10 +251,8 @@ class _Trainer:
         state = self.state
         content = {
             "digest": self.digest,
-            "values": {name: value.detach() for name, value in state.optimizer.values.items()},
-            "first": state.optimizer.first,
-            "second": state.optimizer.second,
-            "steps": state.optimizer.steps,
+            "optimizer": state.optimizer.state(),
+            "light": state.light.state(),
             "meter": [state.meter.total, state.meter.views],
             "rng": state.rng.bit_generator.state,
             "iteration": state.iteration,
@@ -266,9 +275,8 @@ class _Trainer:
             self.report(f"{path} belongs to other views or settings: starting anew")
             return
         state = self.state
-        state.optimizer.values = {name: value.requires_grad_() for name, value in content["values"].items()}
-        state.optimizer.first, state.optimizer.second = content["first"], content["second"]
-        state.optimizer.steps = content["steps"]
+        state.optimizer.restore(content["optimizer"])
+        state.light.restore(content["light"])
         state.meter.total, state.meter.views = content["meter"]
         state.rng.bit_generator.state = content["rng"]
         state.iteration, state.order, state.curve = content["iteration"], content["order"], content["curve"]

@@ -26,6 +26,7 @@ struct Model {
   int32_t coefficients;  // SH coefficients per colour in `sh`
   int32_t features_per_gaussian;
   const float *means, *quaternions, *log_scales, *opacity_logits, *sh;
+  const float *light;         // [count, 3] reference distance, fall-off, cone of a light at the camera; or null
   const float *features;      // [count, features_per_gaussian] or null
   const float *mean_offsets;  // [count, 2] px or null
 };
@@ -35,7 +36,7 @@ struct View {
   float fx, fy, cx, cy, near_plane;
 };
 struct Gradients {  // each may be null
-  float *means, *quaternions, *log_scales, *opacity_logits, *sh, *features, *mean_offsets;
+  float *means, *quaternions, *log_scales, *opacity_logits, *sh, *light, *features, *mean_offsets;
   double *camera_from_world;  // [3, 4]
 };
 

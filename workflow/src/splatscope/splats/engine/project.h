@@ -66,6 +66,13 @@ INLINE Direction view_direction(const float *mean, const float *centre) {
   return {x * inverse, y * inverse, z * inverse, inverse};
 }
 
+// (reference / distance)^fall-off * cos(angle to the optical axis)^cone
+INLINE float brightness(const float *light, const Projection &p) {
+  const float square = p.px * p.px + p.py * p.py + p.pz * p.pz;
+  return __builtin_expf(0.5f * (light[1] * __builtin_logf(light[0] * light[0] / square) +
+                                light[2] * __builtin_logf(p.pz * p.pz / square)));
+}
+
 INLINE bool all_finite(const float *values, int64_t count) {
   uint32_t largest = 0;  // of the bits without sign; integers, so that the loop is vectorised
   for (int64_t k = 0; k < count; k++) {
@@ -114,10 +121,11 @@ static bool project(Frame &frame, const Model &model, int64_t begin, int64_t end
     harmonics(degree, d.x, d.y, d.z, basis);
     for (int k = 0; k < bands; k++)
       for (int channel = 0; channel < 3; channel++) colour[channel] += basis[k] * sh[3 * k + channel];
+    const float lit = model.light ? brightness(model.light + 3 * i, p) : 1;
     s.clamped = 0;
     for (int channel = 0; channel < 3; channel++) {
       if (colour[channel] < 0) s.clamped |= 1u << channel;
-      s.colour[channel] = colour[channel] > 0 ? colour[channel] : 0;
+      s.colour[channel] = colour[channel] > 0 ? colour[channel] * lit : 0;
     }
     s.depth = p.pz;
     frame.projected[i] = s;
@@ -127,6 +135,7 @@ static bool project(Frame &frame, const Model &model, int64_t begin, int64_t end
   return all_finite(model.means + 3 * begin, 3 * count) && all_finite(model.quaternions + 4 * begin, 4 * count) &&
          all_finite(model.log_scales + 3 * begin, 3 * count) && all_finite(model.opacity_logits + begin, count) &&
          all_finite(model.sh + 3 * coefficients * begin, 3 * coefficients * count) &&
+         (!model.light || all_finite(model.light + 3 * begin, 3 * count)) &&
          (!model.features || all_finite(model.features + features * begin, features * count));
 }
 
@@ -209,11 +218,28 @@ INLINE void backward_one(const Frame &frame, const Model &model, const Gradients
                                j[3] * by_j[3]);
   if (channels > 3) by_camera[2] += sum[3];
 
-  // colour to the coefficients and to the viewing direction
+  // colour to the light, the coefficients and the viewing direction
   const int degree = view.sh_degree, bands = (degree + 1) * (degree + 1), coefficients = model.coefficients;
   const float *sh = model.sh + i * coefficients * 3;
   float by_colour[3], basis[kMaxCoefficients], weights[kMaxCoefficients], by_direction[3];
   for (int channel = 0; channel < 3; channel++) by_colour[channel] = s.clamped >> channel & 1 ? 0 : sum[channel];
+  if (model.light) {
+    const float *light = model.light + 3 * i, square = p.px * p.px + p.py * p.py + p.pz * p.pz;
+    float by_log = 0;  // of the brightness
+    const float lit = brightness(light, p);
+    for (int channel = 0; channel < 3; channel++) {
+      by_log += by_colour[channel] * s.colour[channel];
+      by_colour[channel] *= lit;
+    }
+    const float pull = by_log * (light[1] + light[2]) / square;
+    by_camera[0] -= pull * p.px, by_camera[1] -= pull * p.py;
+    by_camera[2] += by_log * light[2] * inverse_z - pull * p.pz;
+    if (out.light) {
+      out.light[3 * i] = by_log * light[1] / light[0];
+      out.light[3 * i + 1] = 0.5f * by_log * __builtin_logf(light[0] * light[0] / square);
+      out.light[3 * i + 2] = 0.5f * by_log * __builtin_logf(p.pz * p.pz / square);
+    }
+  }
   const Direction d = view_direction(p.world, centre);
   harmonics(degree, d.x, d.y, d.z, basis);
   for (int k = 0; k < bands; k++)
@@ -270,6 +296,7 @@ static void project_backward_range(const Frame &frame, const Model &model, const
     if (out.log_scales) memset(out.log_scales + 3 * i, 0, 12);
     if (out.opacity_logits) out.opacity_logits[i] = 0;
     if (out.sh) memset(out.sh + i * model.coefficients * 3, 0, 12 * model.coefficients);
+    if (out.light) memset(out.light + 3 * i, 0, 12);
     if (out.mean_offsets) memset(out.mean_offsets + 2 * i, 0, 8);
     if (out.features)
       memset(out.features + i * model.features_per_gaussian, 0, 4 * model.features_per_gaussian);
