@@ -47,7 +47,8 @@ def make_ingested(
     write_shard(folder / "frames.tar", frames)
     write_json(folder / "camera.json", {"camera": camera.to_dict() if camera else None})
     (folder / "valid.png").write_bytes(encode_png(np.full(images[0].shape[:2], 255, np.uint8)))
-    write_json(folder / "ingest.json", {"clock_offset_uncertainty_s": clock_sigma_s})
+    hand_eye = {"checkerboard": None, "epipolar": None}
+    write_json(folder / "ingest.json", {"clock_offset_uncertainty_s": clock_sigma_s, "hand_eye": hand_eye})
     return IngestedRecording(
         name,
         role,

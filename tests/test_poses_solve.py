@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from poses_material import make_ingested, write_sparse_model
 from splatscope.config.poses import PosesConfig
 from splatscope.errors import InputError
-from splatscope.files import read_json, sha256
+from splatscope.files import read_json, sha256, write_json
 from splatscope.geometry import (
     Camera,
     apply,
@@ -157,6 +157,17 @@ def test_the_tracker_alone_needs_the_hand_eye_transform(material, tmp_path):
     assert (summary["mode"], summary["metric"]) == ("tracker", True)
     table, poses = table_of(tmp_path / "poses", "scene")
     assert set(table["source"]) == {"tracker"}
+    assert pose_difference(poses, material.truth["scene"])[0].max() < 0.5
+
+
+def test_a_checkerboard_gives_the_hand_eye_transform(material, tmp_path):
+    for group in ("site", "driver"):
+        material.change_group(group, usable=False)
+    ingested = material.groups[0].recordings[0].summary
+    found = {"camera_sensor_from_camera": SENSOR_FROM_CAMERA.tolist()}
+    write_json(ingested, read_json(ingested) | {"hand_eye": {"checkerboard": found, "epipolar": None}})
+    solve_poses(material.groups, PosesConfig(), 0, tmp_path / "poses")
+    _, poses = table_of(tmp_path / "poses", "scene")
     assert pose_difference(poses, material.truth["scene"])[0].max() < 0.5
 
 

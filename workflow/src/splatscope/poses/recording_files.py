@@ -79,7 +79,7 @@ class IngestedRecording:
     @property
     def checkerboard_hand_eye(self) -> np.ndarray | None:
         """`camera_sensor_from_camera` [4, 4] that ingest found with a tracked checkerboard."""
-        found = read_json(self.summary).get("hand_eye")
+        found = read_json(self.summary)["hand_eye"]["checkerboard"]
         return None if found is None else np.array(found["camera_sensor_from_camera"])
 
     @property
