@@ -120,7 +120,7 @@ def test_the_field_model_brings_tool_and_camera_nearer_to_each_other():
         for switch, errors in ((False, plain), (True, corrected)):
             solution = solve_hand_eye(seen, ["site", "tool"], seed=0, field_correction=switch)
             camera = solution.world_from_camera(0, seen.sfm_from_camera[member])
-            tool_readings = solution.field.correct(readings) if switch else readings
+            tool_readings = solution.field.correct_readings(readings) if switch else readings
             found = invert(camera) @ tool_readings
             errors.append(pose_difference(found, invert(truth[member]) @ tool)[0].mean())
     print("camera-tool error mm, plain", np.round(plain, 3), "corrected", np.round(corrected, 3))

@@ -85,6 +85,18 @@ class GroupState:
         middle = np.median(self.model.points, axis=0) if len(self.model.points) else centres.mean(0)
         return float(np.median(np.linalg.norm(centres - middle, axis=1))) or 1.0
 
+    def model_error(self) -> tuple[float, float]:
+        """How far camera poses of the model may be off, mm (once placed) and radians: 0 where nothing tells.
+
+        Errors of the model that change slowly along the path look like a field distortion. What bounds them is the
+        reprojection error, seen as an angle, and that angle at the scene's distance.
+        """
+        pixels = self.sfm.get("mean_reprojection_error_px")
+        if not pixels:
+            return 0.0, 0.0
+        angle = pixels / next(iter(self.model.cameras.values())).fx
+        return angle * self.typical_distance() * self.scale, angle
+
     def camera_of(self, recording: IngestedRecording) -> Camera:
         """The recording's camera: as structure from motion left it, else as calibrated."""
         for image, camera in zip(self.model.image_names, self.model.image_cameras):

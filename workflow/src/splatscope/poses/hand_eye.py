@@ -11,6 +11,7 @@ units of their own spread, over all frames.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -54,24 +55,47 @@ class Observations:
 
 @dataclass(frozen=True)
 class Field:
-    """The tracker's field distortion, known from residuals at sensor positions."""
+    """What changes smoothly with position in the residuals of readings against the sparse models.
+
+    Most of it is the tracker's field distortion. The models have smooth errors of their own, so each side is taken to
+    be wrong by its share of the variance: a tracker without distortion is left as it is, and corrects the model.
+    """
 
     positions: np.ndarray  # [N, 3] mm
     translations: np.ndarray  # [N, 3] mm, residuals
     rotations: np.ndarray  # [N, 3] radians, residuals
     translation_covariance: Covariance
     rotation_covariance: Covariance
+    model_share: tuple[float, float] = (0.0, 0.0)  # the models' part of the variance, of translation and rotation
 
-    def correct(self, readings: np.ndarray) -> np.ndarray:
-        """Readings [M, 4, 4] with the predicted distortion taken out; NaN stays NaN."""
-        corrected = readings.copy()
-        valid = np.isfinite(readings).all((1, 2))
-        position = readings[valid, :3, 3]
-        shift = self.translation_covariance.predict(self.positions, self.translations, position)
-        turn = self.rotation_covariance.predict(self.positions, self.rotations, position)
-        corrected[valid, :3, :3] = Rotation.from_rotvec(-turn).as_matrix() @ readings[valid, :3, :3]
-        corrected[valid, :3, 3] -= shift
-        return corrected
+    def with_model_errors(self, sigma_mm: float, sigma_rad: float) -> Field:
+        """This field, given the standard deviation along each axis of the models' own smooth errors."""
+        amplitudes = self.translation_covariance.amplitude, self.rotation_covariance.amplitude
+        return replace(
+            self,
+            model_share=tuple(
+                min(sigma**2 / max(amplitude**2, 1e-12), 1.0)
+                for sigma, amplitude in zip((sigma_mm, sigma_rad), amplitudes)
+            ),
+        )
+
+    def correct_readings(self, tracker_from_sensor: np.ndarray) -> np.ndarray:
+        """Readings [M, 4, 4] with the tracker's share of the predicted residual taken out; NaN stays NaN."""
+        return self._moved(tracker_from_sensor, [share - 1 for share in self.model_share])
+
+    def correct_model(self, tracker_from_sensor: np.ndarray) -> np.ndarray:
+        """Sensor poses [M, 4, 4] as a model has them, with the model's share put right; NaN stays NaN."""
+        return self._moved(tracker_from_sensor, self.model_share)
+
+    def _moved(self, poses: np.ndarray, shares: Sequence[float]) -> np.ndarray:
+        moved = poses.copy()
+        valid = np.isfinite(poses).all((1, 2))
+        position = poses[valid, :3, 3]
+        shift = shares[0] * self.translation_covariance.predict(self.positions, self.translations, position)
+        turn = shares[1] * self.rotation_covariance.predict(self.positions, self.rotations, position)
+        moved[valid, :3, :3] = Rotation.from_rotvec(turn).as_matrix() @ poses[valid, :3, :3]
+        moved[valid, :3, 3] += shift
+        return moved
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ model, scaled so that the camera is NOMINAL_DISTANCE_MM from the points, and mar
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,9 @@ def _align(states: list[GroupState], config: PosesConfig, seed: int) -> tuple[Ha
     )
     for index, state in enumerate(solvable):
         state.place(solution.scale[index], solution.tracker_from_sfm[index], metric=True)
+    if solution.field is not None:
+        largest = np.max([state.model_error() for state in solvable], axis=0)
+        solution = replace(solution, field=solution.field.with_model_errors(*largest))
     return solution, dict(zip(names, solution.clock_shift_s.tolist()))
 
 
@@ -129,6 +133,8 @@ def _camera_columns(
         read = np.isfinite(readings).all((1, 2))
         both = from_model & read
         residual_mm[both], residual_deg[both] = pose_difference(poses[both] @ invert(hand_eye), readings[both])
+        if state.solvable and solution.field is not None:
+            poses[from_model] = solution.field.correct_model(poses[from_model] @ invert(hand_eye)) @ hand_eye
         instead = ~from_model & read
         poses[instead] = (_undistorted(readings, solution) @ hand_eye)[instead]
         source[instead] = "tracker"
@@ -158,7 +164,7 @@ def _tool_columns(
 
 
 def _undistorted(readings: np.ndarray, solution: HandEye | None) -> np.ndarray:
-    return readings if solution is None or solution.field is None else solution.field.correct(readings)
+    return readings if solution is None or solution.field is None else solution.field.correct_readings(readings)
 
 
 def _summary(states, tables, solution: HandEye | None, hand_eye, clock_shift_s, config: PosesConfig) -> dict:
@@ -226,6 +232,7 @@ def _field_summary(solution: HandEye | None) -> dict | None:
         return None
     translation, rotation = solution.field.translation_covariance, solution.field.rotation_covariance
     return {
+        "model_share": dict(zip(("translation", "rotation"), solution.field.model_share)),
         "translation": {
             "length_mm": translation.length_mm,
             "amplitude_mm": translation.amplitude,
