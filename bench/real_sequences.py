@@ -66,7 +66,7 @@ def run_case(folder: Path, settings: dict) -> dict:
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder)
     (folder / "run.log").write_text(done.stdout)
     if done.returncode:
-        stopped = re.search(r"stopped:\n(.*?)\n\n", done.stdout, re.DOTALL)
+        stopped = re.search(r"stopped:\n(.*?)\nRuleException", done.stdout, re.DOTALL)
         return {"error": stopped[1] if stopped else f"exit {done.returncode}, see {folder / 'run.log'}"}
     return json.loads((folder / "results" / "summary.json").read_text())
 
@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder with fox/ and sinus_endoscopy/")
     data = parser.parse_args().data
     lines = [
-        "| sequence | frames with a pose | held-out PSNR (dB) | Gaussians | frames rendered and annotated |",
+        "| sequence | share of frames with a pose | held-out PSNR (dB) | Gaussians | frames rendered and annotated |",
         "|---|---|---|---|---|",
     ]
     for prepare in (prepare_fox, prepare_sinus):
@@ -87,7 +87,8 @@ def main() -> None:
                 lines.append(f"| {folder.name} | stopped: {' '.join(figures['error'].split())} | | | |")
                 continue
             keys = ("poses.registered_fraction", "splat.site.heldout_psnr", "splat.site.gaussians", "dataset.frames")
-            lines.append(f"| {folder.name} | " + " | ".join(str(figures[key]) for key in keys) + " |")
+            shown = (f"{figures[key]:.4g}" for key in keys)
+            lines.append(f"| {folder.name} | " + " | ".join(shown) + " |")
     (WORK / "figures.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 

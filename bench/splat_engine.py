@@ -22,8 +22,8 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from peers import gsplat_reference, opensplat  # noqa: E402
-from splat_scenes import (  # noqa: E402
+from peers import gsplat_reference, opensplat
+from splat_scenes import (
     as_tensors,
     sampled_points,
     tissue,
@@ -32,13 +32,13 @@ from splat_scenes import (  # noqa: E402
     views_of_run,
 )
 
-from splatscope.config.splat import SplatConfig  # noqa: E402
-from splatscope.files import read_json, write_json  # noqa: E402
-from splatscope.splats import native  # noqa: E402
-from splatscope.splats.gaussians import Gaussians  # noqa: E402
-from splatscope.splats.initialise import TrainingView  # noqa: E402
-from splatscope.splats.rasterizer import render  # noqa: E402
-from splatscope.splats.trainer import heldout_views, psnr, train_gaussians  # noqa: E402
+from splatscope.config.splat import SplatConfig
+from splatscope.files import read_json, write_json
+from splatscope.splats import native
+from splatscope.splats.gaussians import Gaussians
+from splatscope.splats.initialise import TrainingView
+from splatscope.splats.rasterizer import render
+from splatscope.splats.trainer import heldout_views, psnr, train_gaussians
 
 THREADS = 2
 PARAMETERS = ("means", "quaternions", "log_scales", "opacity_logits", "sh")
@@ -79,7 +79,9 @@ class Table:
     def add(self, work: str, ours: float, peer: float, version: str, unit: str, at_least: float | None, **more) -> None:
         ratio = peer / ours
         short = " (short)" if at_least is not None and ratio < at_least else ""
-        print(f"{work}: ours {ours:.4g} {unit}, {version} {peer:.4g} {unit}: {ratio:.1f}x{short} {more or ''}", flush=True)
+        print(
+            f"{work}: ours {ours:.4g} {unit}, {version} {peer:.4g} {unit}: {ratio:.1f}x{short} {more or ''}", flush=True
+        )
         row = {"work": work, "ours": ours, "peer": peer, "peer_version": version, "ratio": ratio, "unit": unit}
         self.rows.append({**row, "at_least": at_least, **more})
         write_json(self.path, self.rows)
@@ -123,7 +125,9 @@ def forward_backward(count: int, width: int, height: int, peer, reference) -> di
     works = {"ours": run(ours(THREADS)), "one thread": run(ours(1)), "opensplat": run(by_peer)}
     with torch.no_grad():
         image, other = ours(THREADS)(), by_peer()
-        print(f"{count} at {width}x{height}: mean abs difference of the images {float((image - other).abs().mean()):.1e}")
+        print(
+            f"{count} at {width}x{height}: mean abs difference of the images {float((image - other).abs().mean()):.1e}"
+        )
     if reference:
         works["gsplat"] = run(by_reference)
     return works
@@ -171,7 +175,7 @@ class Peer:
 
 
 def training_steps(module) -> tuple[float, float]:
-    """Seconds of a whole training step at 640x480 from 20,000 points, refinement's share included: ours, OpenSplat's."""
+    """Seconds of a training step at 640x480 from 20,000 points, refinement's share included: ours, OpenSplat's."""
     views = tissue_views(640, 480, 12)
     points = sampled_points(views, 20_000)
     config = SplatConfig(
@@ -193,7 +197,7 @@ def training_steps(module) -> tuple[float, float]:
 
 
 def time_to_quality(table: Table, name: str, views, points, module, version: str, iterations: int) -> None:
-    """Wall time to the held-out PSNR that OpenSplat has after 2,000 steps, on the same images and with as many Gaussians."""
+    """Wall time to the held-out PSNR that OpenSplat has after 2,000 steps; same images, as many Gaussians."""
     peer = Peer(module, views, points, PEER_STEPS, PEER_STEPS // 2)
     seconds = 0.0
     for number in range(1, PEER_STEPS + 1):
@@ -272,7 +276,9 @@ def main() -> None:
         for results in options.run:
             poses = results / "poses" / "poses.json"
             if not poses.exists():
-                table.missing(f"time to quality on {results}", "no finished run there: `make demo` or `make real` first")
+                table.missing(
+                    f"time to quality on {results}", "no finished run there: `make demo` or `make real` first"
+                )
                 continue
             heldout = read_json(results / "splat" / "site" / "splat.json")["heldout_views"]
             names = sorted({name.split("/")[0] for name in heldout})

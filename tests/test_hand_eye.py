@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 from splatscope.errors import InputError
 from splatscope.geometry import apply, interpolate_poses, invert, look_at, make_transform, pose_difference
 from splatscope.poses.field import Covariance, fit_covariance
-from splatscope.poses.hand_eye import Observations, solve_hand_eye
+from splatscope.poses.hand_eye import Field, Observations, solve_hand_eye
 from splatscope.poses.readings import differentiate_poses
 
 SENSOR_FROM_CAMERA = make_transform(Rotation.from_euler("xyz", [12, -35, 80], degrees=True).as_matrix(), [8, -14, 60])
@@ -105,6 +105,23 @@ def test_a_distorted_field_stays_within_the_requirement(seed):
     millimetres, degrees = hand_eye_error(solution)
     assert millimetres < 1.5 and degrees < 1.0
     assert millimetres < 4 * np.linalg.norm(solution.translation_sigma_mm)
+
+
+@pytest.mark.parametrize("model_sigma, model_share", [(0.0, 0.0), (0.1, 0.25), (0.5, 1.0)])
+def test_tracker_and_model_share_the_smooth_residual(model_sigma, model_share):
+    rng = np.random.default_rng(0)
+    positions, shift, turn = rng.uniform(-50, 50, (30, 3)), np.full((30, 3), 0.2), np.full((30, 3), 0.002)
+    field = Field(positions, shift, turn, Covariance(40.0, 0.2, 1e-3), Covariance(40.0, 0.002, 1e-5))
+    field = field.with_model_errors(model_sigma, model_sigma / 100)
+    assert field.model_share == pytest.approx((model_share, model_share))
+    poses = make_transform(np.eye(3), positions)
+    poses[0, 0, 0] = np.nan
+    corrected, model = field.correct_readings(poses), field.correct_model(poses)
+    assert np.isnan(corrected[0, 0, 0]) and np.isnan(model[0, 0, 0])
+    np.testing.assert_allclose((poses - corrected)[1:, :3, 3], (1 - model_share) * 0.2, atol=0.01)
+    np.testing.assert_allclose((model - poses)[1:, :3, 3], model_share * 0.2, atol=0.01)
+    both = np.swapaxes(corrected[1:, :3, :3], 1, 2) @ model[1:, :3, :3]  # they meet
+    np.testing.assert_allclose(Rotation.from_matrix(both).as_rotvec(), 0.002, atol=1e-4)
 
 
 def test_the_field_model_brings_tool_and_camera_nearer_to_each_other():

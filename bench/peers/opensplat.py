@@ -47,7 +47,10 @@ def load(checkout: Path, build: Path):
             extra_include_paths=[str(path) for path in (checkout, checkout / "rasterizer", *vendored)]
             + ["/usr/include/opencv4"],
             extra_cflags=["-O3", "-DNDEBUG", "-w"],
-            extra_ldflags=["-Wl,-z,lazy", *(f"-lopencv_{part}" for part in ("core", "imgproc", "imgcodecs", "calib3d"))],
+            extra_ldflags=[
+                "-Wl,-z,lazy",
+                *(f"-lopencv_{part}" for part in ("core", "imgproc", "imgcodecs", "calib3d")),
+            ],
             with_cuda=False,
             build_directory=str(build),
         )
