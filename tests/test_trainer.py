@@ -20,7 +20,7 @@ from splatscope.splats import losses, native
 from splatscope.splats.floaters import FreeSpace
 from splatscope.splats.gaussians import Gaussians, read_ply, write_ply
 from splatscope.splats.initialise import PointCloud, TrainingView, initial_gaussians, look_distance
-from splatscope.splats.losses import image_loss
+from splatscope.splats.losses import depth_variance, image_loss
 from splatscope.splats.optimizer import Adam
 from splatscope.splats.rasterizer import render
 from splatscope.splats.refinement import refine
@@ -38,6 +38,7 @@ QUICK = SplatConfig(
     refine_every=40,
     evaluate_every=125,
     checkpoint_every=100,
+    random_background=False,  # the scene has holes, before black
 )
 
 needs_native = pytest.mark.skipif(not native.available(), reason="the C++ rasterizer was not built")
@@ -206,6 +207,38 @@ def test_the_light_at_the_camera_is_learned():
     assert abs(with_light.light[0] - 1.2) < 0.25
     assert without.light is None and without.gaussians.light is None
     assert np.mean(with_light.heldout_psnr) > np.mean(without.heldout_psnr) + 1
+
+
+def test_depth_variance_is_that_of_the_blended_layers():
+    near, far, opacities = 40.0, 70.0, torch.tensor([0.5, 0.6])
+    layers = Gaussians(
+        torch.tensor([[0.0, 0, near], [0, 0, far]]),
+        torch.tensor([[1.0, 0, 0, 0]]).repeat(2, 1),
+        torch.full((2, 3), 5.0),  # far wider than the image
+        torch.logit(opacities),
+        torch.zeros(2, 1, 3),
+    )
+    squares = (layers.means[:, 2:] / 50 - 1) ** 2
+    drawn = render(
+        layers, torch.eye(4)[None], torch.from_numpy(CAMERA.matrix).float()[None], WIDTH, HEIGHT, features=squares
+    )
+    weights = np.array([0.5, 0.5 * 0.6])
+    mean = weights @ [near, far] / weights.sum()
+    expected = weights @ (np.array([near, far]) - mean) ** 2 / 50**2
+    assert float(depth_variance(drawn, 50.0)) == pytest.approx(expected, rel=0.02)
+
+
+def test_the_depth_regulariser_thins_surfaces(views):
+    spread = []
+    for weight in (0.0, 20.0):
+        result = train_gaussians(views, make_points(), QUICK.model_copy(update={"depth_regulariser": weight}), seed=1)
+        pose = torch.from_numpy(invert(views[0].world_from_camera)).float()
+        depth = result.gaussians.means @ pose[2, :3] + pose[2, 3]
+        squares = ((depth / result.extent - 1) ** 2)[:, None]
+        intrinsics = torch.from_numpy(CAMERA.matrix).float()[None]
+        drawn = render(result.gaussians, pose[None], intrinsics, WIDTH, HEIGHT, features=squares)
+        spread.append(float(depth_variance(drawn, result.extent)))
+    assert spread[1] < 0.5 * spread[0]
 
 
 def test_training_starts_without_points(views):

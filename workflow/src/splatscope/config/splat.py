@@ -23,7 +23,7 @@ class SplatConfig(Section):
     max_gaussians: Annotated[int, Field(ge=100)] = 24000
     """Budget of Gaussians; the model grows to it while it is refined."""
 
-    initial_gaussians: Annotated[int, Field(ge=10)] = 4000
+    initial_gaussians: Annotated[int, Field(ge=10)] = 16000
     """Gaussians to start from: a sample of the point cloud, or random ones where there is no cloud."""
 
     sh_degree: Annotated[int, Field(ge=0, le=3)] = 3
@@ -35,8 +35,8 @@ class SplatConfig(Section):
     ssim_weight: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Share of structural dissimilarity in the loss; the rest is the mean absolute difference."""
 
-    opacity_regulariser: Annotated[float, Field(ge=0)] = 0.01
-    """Weight of the mean opacity in the loss; fades haze."""
+    opacity_regulariser: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the mean opacity in the loss; fades haze, and surfaces with it."""
 
     scale_regulariser: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the mean size (in units of the scene's extent) in the loss; keeps Gaussians small."""
@@ -54,8 +54,12 @@ class SplatConfig(Section):
     light_rate: Rate = 3e-3
     """Learning rate of the two exponents of that fading, at the start; it falls to a tenth."""
 
-    random_background: bool = False
-    """Train over a new random colour at each step instead of black: forbids holes where the scene is black."""
+    depth_regulariser: Annotated[float, Field(ge=0)] = 0.1
+    """Weight in the loss of the variance of depth along the rays (in units of the scene's extent). Without it surfaces
+    become clouds, which do not hide a tool where they should."""
+
+    random_background: bool = True
+    """Train over a new random colour at each step instead of black: forbids holes, and surfaces that shine through."""
 
     refine_start: Annotated[float, Field(ge=0, le=1)] = 0.08
     """Share of the iterations before the first refinement."""

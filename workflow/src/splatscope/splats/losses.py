@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from splatscope.splats import native
+from splatscope.splats.rasterizer import Render
 
 WINDOW, SIGMA = 11, 1.5  # px
 
@@ -31,6 +32,15 @@ def image_loss(
     counted = image.numel() if mask is None else max(int(mask.sum()) * image.shape[2], 1)
     loss = (1 - ssim_weight) * (image - target).abs().sum() / counted
     return loss + ssim_weight * (1 - ssim(image, target)) if ssim_weight else loss
+
+
+def depth_variance(drawn: Render, extent: float) -> torch.Tensor:
+    """Mean over pixels of how far the drawn Gaussians' depths vary along the ray, in units of `extent` squared.
+
+    The variance is weighted as the blending is. `drawn.features` [C, H, W, 1] must hold ((depth - extent) / extent)^2.
+    """
+    mean = drawn.alpha * (drawn.depth / extent - 1)
+    return (drawn.features[..., 0] - mean**2 / drawn.alpha.clamp_min(1e-3)).mean()
 
 
 def ssim(image: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

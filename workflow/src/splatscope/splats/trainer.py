@@ -17,9 +17,9 @@ from splatscope.geometry import invert
 from splatscope.splats.floaters import FreeSpace
 from splatscope.splats.gaussians import Gaussians
 from splatscope.splats.initialise import PointCloud, TrainingView, initial_gaussians, look_distance
-from splatscope.splats.losses import image_loss
+from splatscope.splats.losses import depth_variance, image_loss
 from splatscope.splats.optimizer import Adam
-from splatscope.splats.rasterizer import render
+from splatscope.splats.rasterizer import Render, render
 from splatscope.splats.refinement import PullMeter, grown_count, refine
 
 PARAMETERS = ("means", "quaternions", "log_scales", "opacity_logits", "sh")
@@ -150,8 +150,12 @@ class _Trainer:
         background = torch.from_numpy(state.rng.uniform(size=3)).float() if config.random_background else None
         values = state.optimizer.values
         offsets = torch.zeros(1, len(state.meter.total), 2, requires_grad=True)
-        color = self.draw(self.gaussians(), index, degree, background, offsets)
-        loss = image_loss(color, self.images[index], self.masks[index], config.ssim_weight, self.threads)
+        gaussians = self.gaussians()
+        squares = self.squared_distances(gaussians, index) if config.depth_regulariser else None
+        drawn = self.draw(gaussians, index, degree, background, offsets, squares)
+        loss = image_loss(drawn.color[0], self.images[index], self.masks[index], config.ssim_weight, self.threads)
+        if config.depth_regulariser:
+            loss = loss + config.depth_regulariser * depth_variance(drawn, self.extent)
         if config.opacity_regulariser:
             loss = loss + config.opacity_regulariser * torch.sigmoid(values["opacity_logits"]).mean()
         if config.scale_regulariser:
@@ -173,8 +177,14 @@ class _Trainer:
             state.light.step({"exponents": config.light_rate * 0.1**progress})
         return loss.item()
 
-    def draw(self, gaussians: Gaussians, index: int, degree: int, background=None, offsets=None) -> torch.Tensor:
-        """Colour [H, W, 3] of a view."""
+    def squared_distances(self, gaussians: Gaussians, index: int) -> torch.Tensor:
+        """[N, 1] squares of how much farther than the scene's extent each mean lies in a view, in units of it."""
+        pose = self.poses[index][0]
+        return ((gaussians.means @ pose[2, :3] + pose[2, 3]) / self.extent - 1)[:, None] ** 2
+
+    def draw(
+        self, gaussians: Gaussians, index: int, degree: int, background=None, offsets=None, features=None
+    ) -> Render:
         width, height = self.sizes[index]
         return render(
             gaussians,
@@ -183,10 +193,11 @@ class _Trainer:
             width,
             height,
             background=background,
+            features=features,
             sh_degree=degree,
             mean_offsets=offsets,
             threads=self.threads,
-        ).color[0]
+        )
 
     def maybe_refine(self) -> None:
         state, config = self.state, self.config
@@ -225,7 +236,8 @@ class _Trainer:
     def heldout_psnr(self, gaussians: Gaussians) -> list[float]:
         degree = min(self.config.sh_degree, self.state.iteration // self.config.sh_interval)
         return [
-            psnr(self.draw(gaussians, index, degree), self.images[index], self.masks[index]) for index in self.heldout
+            psnr(self.draw(gaussians, index, degree).color[0], self.images[index], self.masks[index])
+            for index in self.heldout
         ]
 
     def gaussians(self) -> Gaussians:

@@ -228,6 +228,7 @@ static void blend_backward(Frame &frame, const Model &model, const GradientPlane
   switch (frame.gradient_channels) {
     case 3: return blend_tile_backward<3>(frame, model, planes, tile);
     case 4: return blend_tile_backward<4>(frame, model, planes, tile);
+    case 5: return blend_tile_backward<5>(frame, model, planes, tile);
     default: return blend_tile_backward<0>(frame, model, planes, tile);
   }
 }

@@ -308,6 +308,7 @@ static void project_backward(const Frame &frame, const Model &model, const Gradi
   switch (frame.gradient_channels) {
     case 3: return project_backward_range<3>(frame, model, out, begin, end, camera_gradient);
     case 4: return project_backward_range<4>(frame, model, out, begin, end, camera_gradient);
+    case 5: return project_backward_range<5>(frame, model, out, begin, end, camera_gradient);
     default: return project_backward_range<0>(frame, model, out, begin, end, camera_gradient);
   }
 }
