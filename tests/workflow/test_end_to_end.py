@@ -16,25 +16,35 @@ DOWNSTREAM_OF_ANNOTATE = {"all", "annotate_dataset", "write_summary", "write_rep
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, repository, run_snakemake):
+def source(tmp_path_factory, repository):
+    """A copy of the workflow and its library, to be edited."""
+    source = tmp_path_factory.mktemp("source")
+    shutil.copy2(repository / "Snakefile", source)
+    for part in ("config", "profiles", "resources", "workflow"):
+        shutil.copytree(repository / part, source / part)
+    return source
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, source, run_snakemake):
     """Folders of two runs with equal settings, on one core and on two."""
     folders = []
     for cores in ("1", "2"):
         folder = tmp_path_factory.mktemp(f"cores_{cores}")
         (folder / "config").mkdir()
-        shutil.copy(repository / "config" / "recordings.tsv", folder / "config")
-        run = run_snakemake(folder, "--cores", cores, "--configfile", str(TINY))
+        shutil.copy(source / "config" / "recordings.tsv", folder / "config")
+        run = run_snakemake(folder, "--cores", cores, "--configfile", str(TINY), source=source)
         assert run.code == 0, run.output[-6000:]
         folders.append(folder)
     return folders
 
 
 @pytest.fixture
-def would_run(runs, run_snakemake):
+def would_run(runs, source, run_snakemake):
     """Jobs that a dry run in the second folder lists."""
 
-    def jobs(*arguments: str, **options) -> set[str]:
-        run = run_snakemake(runs[1], "--dry-run", "--configfile", str(TINY), *arguments, **options)
+    def jobs(*arguments: str) -> set[str]:
+        run = run_snakemake(runs[1], "--dry-run", "--configfile", str(TINY), *arguments, source=source)
         assert run.code == 0, run.output[-3000:]
         return set(run.jobs)
 
@@ -70,8 +80,8 @@ def test_equal_bytes_on_one_core_and_two(runs, pattern):
     assert [str(path) for path in first if first[path] != second.get(path)] == []
 
 
-def test_second_run_has_nothing_to_do(runs, run_snakemake):
-    run = run_snakemake(runs[1], "--cores", "2", "--configfile", str(TINY))
+def test_second_run_has_nothing_to_do(runs, source, run_snakemake):
+    run = run_snakemake(runs[1], "--cores", "2", "--configfile", str(TINY), source=source)
     assert run.code == 0
     assert "Nothing to be done" in run.output
 
@@ -80,13 +90,8 @@ def test_a_changed_threshold_reruns_what_depends_on_it(would_run):
     assert would_run("--config", "annotate={'min_area_px': 30}") == DOWNSTREAM_OF_ANNOTATE
 
 
-def test_an_edited_library_module_reruns_its_stage(would_run, repository, tmp_path):
-    source = tmp_path / "source"
-    source.mkdir()
-    shutil.copy2(repository / "Snakefile", source)
-    for part in ("config", "profiles", "resources", "workflow"):
-        shutil.copytree(repository / part, source / part)
-    assert would_run(source=source) == set()
+def test_an_edited_library_module_reruns_its_stage(would_run, source):
+    assert would_run() == set()
     with open(source / "workflow" / "src" / "splatscope" / "annotate" / "coco.py", "a") as file:
         file.write("\n# edited\n")
-    assert would_run(source=source) == DOWNSTREAM_OF_ANNOTATE
+    assert would_run() == DOWNSTREAM_OF_ANNOTATE
