@@ -120,7 +120,7 @@ void list_tiles(Frame &frame, int threads) {
       uint32_t slot = frame.first_slot[rank];
       for (const Span *last = span + spans_of[rank]; span != last; span++)
         for (int x = span->first; x <= span->last; x++)
-          frame.entries[next[span->row * frame.tiles_x + x]++] = {(uint32_t)rank, slot++};
+          frame.entries[next[span->row * frame.tiles_x + x]++] = {(uint32_t)rank, slot++, 0};
     }
   });
 }
