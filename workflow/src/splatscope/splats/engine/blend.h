@@ -138,6 +138,8 @@ static void blend_tile(Frame &frame, const Model &model, const RasterPlanes &pla
 
   memcpy(&frame.transmittance[(size_t)tile * kTilePixels], light, sizeof light);
   memcpy(&frame.end[(size_t)tile * kTilePixels], end, sizeof end);
+  for (int block = 0; block < kBlocks; block++)
+    for (int k = 0; k < 3; k++) sums[block * channels + k] += light[block] * frame.view.background[k];
   visit_pixels(frame, left, top, [&](int block, int lane, size_t pixel, int pixels) {
     for (int k = 0; k < channels; k++) {
       const float *row = (const float *)&sums[block * channels + k] + lane;
@@ -184,6 +186,7 @@ static void blend_tile_backward(Frame &frame, const Model &model, const Gradient
   });
   int longest = 0, block_end[kBlocks] = {};
   for (int block = 0; block < kBlocks; block++) {
+    for (int k = 0; k < 3; k++) behind[block] -= incoming[block * channels + k] * frame.view.background[k];
     behind[block] *= -light[block];
     end[block] = select(less(IntLanes{}, outside[block]), IntLanes{}, end[block]);
     for (int lane = 0; lane < kLanes; lane++)

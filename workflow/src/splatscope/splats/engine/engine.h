@@ -34,6 +34,7 @@ struct View {
   int32_t width, height, sh_degree, threads;
   float camera_from_world[12];  // row-major [3, 4]
   float fx, fy, cx, cy, near_plane;
+  float background[3];  // colour behind everything
 };
 struct Gradients {  // each may be null
   float *means, *quaternions, *log_scales, *opacity_logits, *sh, *light, *features, *mean_offsets;
