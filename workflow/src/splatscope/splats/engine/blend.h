@@ -17,12 +17,11 @@ INLINE LaneOffsets lane_offsets() {
   return offsets;
 }
 
-// Fills `touched` of entries [begin, begin + kLanes), a lane for each: the block rows of every column of blocks that the
-// ellipse reaches. The tile starts at pixel (left, top).
+// Fills `touched` of entries [begin, begin + kLanes), a lane for each. The tile starts at pixel (left, top).
 INLINE void find_touched(const Splat *splats, Entry *entries, int begin, int count, int left, int top) {
   const float margin = 1e-3f;  // px, for rounding
   const int group = count - begin < kLanes ? count - begin : kLanes;
-  IntLanes splat = {}, touched = {};
+  IntLanes splat = {};
   for (int lane = 0; lane < group; lane++) splat[lane] = entries[begin + lane].rank * (sizeof(Splat) / sizeof(float));
   auto field = [&](const float &first) { return gather(&first, splat); };
   const Lanes x = left + 0.5f - field(splats->x), y = top + 0.5f - field(splats->y), skew = field(splats->skew);
@@ -40,10 +39,19 @@ INLINE void find_touched(const Splat *splats, Entry *entries, int begin, int cou
     const IntLanes last = __builtin_convertvector(smaller(high, all(kTile - 1.0f)), IntLanes) / kBlockHeight;
     Mask hit = both(at_least(high, Lanes{}), at_least(all(kTile - 1.0f), low));
     hit = both(hit, at_least(larger(root_bottom, root_top), Lanes{}));
-    // without a hit from row 1 to row 0, that is none
-    touched |= select(hit, first | last << 4, all(1)) << 8 * column;
+    const IntLanes rows = select(hit, ((IntLanes{} + 2) << last) - ((IntLanes{} + 1) << first), IntLanes{});
+    for (int lane = 0; lane < group; lane++)
+      entries[begin + lane].touched |= (uint64_t)(rows[lane] > 0 ? rows[lane] : 0) << column * kBlockRows;
   }
-  for (int lane = 0; lane < group; lane++) entries[begin + lane].touched = touched[lane];
+}
+
+struct RowStarts {
+  float y[kBlockRows];  // of the rows of blocks in a tile
+};
+INLINE RowStarts row_starts() {
+  RowStarts starts;
+  for (int row = 0; row < kBlockRows; row++) starts.y[row] = row * kBlockHeight;
+  return starts;
 }
 
 // Calls visit(block, lane, pixel, pixels) for each row of pixels of each block that has pixels in the image; `lane` is that
@@ -51,11 +59,15 @@ INLINE void find_touched(const Splat *splats, Entry *entries, int begin, int cou
 template <typename Visit>
 INLINE void visit_pixels(const Frame &frame, int left, int top, Visit visit) {
   const int width = frame.view.width, height = frame.view.height;
+  const bool whole = left + kTile <= width && top + kTile <= height;
   for (int block = 0; block < kBlocks; block++)
     for (int row = 0; row < kBlockHeight; row++) {
       const int x = left + block / kBlockRows * kBlockWidth, y = top + block % kBlockRows * kBlockHeight + row;
-      if (x >= width || y >= height) continue;
-      visit(block, row * kBlockWidth, (size_t)y * width + x, width - x < kBlockWidth ? width - x : kBlockWidth);
+      const size_t pixel = (size_t)y * width + x;
+      if (whole)
+        visit(block, row * kBlockWidth, pixel, kBlockWidth);
+      else if (x < width && y < height)
+        visit(block, row * kBlockWidth, pixel, width - x < kBlockWidth ? width - x : kBlockWidth);
     }
 }
 
@@ -78,19 +90,20 @@ static void blend_tile(Frame &frame, const Model &model, const RasterPlanes &pla
   const int channels = CHANNELS ? CHANNELS : frame.channels;
   const int left = tile % frame.tiles_x * kTile, top = tile / frame.tiles_x * kTile;
   const LaneOffsets offsets = lane_offsets();
+  const RowStarts starts = row_starts();
 
   Lanes light[kBlocks], sums[kBlocks * (CHANNELS ? CHANNELS : kMaxChannels)];
   IntLanes end[kBlocks], inside[kBlocks] = {};
   Mask alive[kBlocks];
-  visit_pixels(frame, left, top, [&](int block, int lane, size_t, int pixels) {
+  visit_pixels(frame, left, top, [&](int block, int lane, size_t, int pixels) __attribute__((always_inline)) {
     for (int k = 0; k < pixels; k++) inside[block][lane + k] = 1;
   });
-  int blocks_alive = 0;
+  uint64_t blocks_alive = 0;
   for (int block = 0; block < kBlocks; block++) {
     light[block] = all(1.0f);
     end[block] = all(INT32_MAX);
     alive[block] = less(IntLanes{}, inside[block]);
-    blocks_alive += any(alive[block]);
+    if (any(alive[block])) blocks_alive |= 1ull << block;
     for (int k = 0; k < channels; k++) sums[block * channels + k] = Lanes{};
   }
 
@@ -103,36 +116,33 @@ static void blend_tile(Frame &frame, const Model &model, const RasterPlanes &pla
         __builtin_prefetch(splats + entries[ahead].rank);
       find_touched(splats, entries, e, count, left, top);
     }
+    uint64_t blocks = entries[e].touched & blocks_alive;
+    if (!blocks) continue;
     const Splat &s = splats[entries[e].rank];
     float values[CHANNELS ? CHANNELS : kMaxChannels];
     load_values<CHANNELS>(frame, model, entries[e].rank, channels, values);
-    const float x0 = left - s.x, y0 = top - s.y;
+    Lanes power_x[kColumns], v0[kColumns];
     for (int column = 0; column < kColumns; column++) {
-      const int first = entries[e].touched >> 8 * column & 15, last = entries[e].touched >> (8 * column + 4) & 15;
-      if (first > last) continue;
-      const float x = x0 + column * kBlockWidth;
-      const Lanes dx = offsets.x + x, power_x = -s.fall_x * dx * dx, v0 = offsets.y + (s.skew * dx + y0);
-      Lanes v = v0 + (float)((first - 1) * kBlockHeight);
-      for (int row = first; row <= last; row++) {
-        const int block = column * kBlockRows + row;
-        v += kBlockHeight;
-        if (!any(alive[block])) continue;
-        const Lanes power = power_x - s.fall_v * v * v;
-        Mask drawn = both(at_least(power, all(s.cut)), alive[block]);
-        const Lanes alpha = smaller(all(kMaxAlpha), s.opacity * exp2(power));
-        const Lanes after = light[block] - light[block] * alpha;
-        const Mask ended = both(drawn, at_least(all(kMinTransmittance), after));
-        if (__builtin_expect(any(ended), 0)) {
-          drawn = without(drawn, ended);
-          alive[block] = without(alive[block], ended);
-          end[block] = select(ended, all(e), end[block]);
-          blocks_alive -= !any(alive[block]);
-        }
-        const Lanes weight = kept(drawn, light[block] * alpha);
-        Lanes *sum = sums + block * channels;
-        for (int k = 0; k < channels; k++) sum[k] += weight * values[k];
-        light[block] -= weight;
+      const Lanes dx = offsets.x + (left - s.x + column * kBlockWidth);
+      power_x[column] = -s.fall_x * dx * dx, v0[column] = offsets.y + (s.skew * dx + (top - s.y));
+    }
+    const Lanes cut = all(s.cut), opacity = all(s.opacity);
+    for (; blocks; blocks &= blocks - 1) {
+      const int block = __builtin_ctzll(blocks), column = block / kBlockRows;
+      const Lanes v = v0[column] + starts.y[block % kBlockRows], power = power_x[column] - s.fall_v * v * v;
+      Mask drawn = both(at_least(power, cut), alive[block]);
+      const Lanes part = light[block] * smaller(all(kMaxAlpha), opacity * exp2(power));
+      const Mask ended = both(drawn, at_least(all(kMinTransmittance), light[block] - part));
+      if (__builtin_expect(any(ended), 0)) {
+        drawn = without(drawn, ended);
+        alive[block] = without(alive[block], ended);
+        end[block] = select(ended, all(e), end[block]);
+        if (!any(alive[block])) blocks_alive &= ~(1ull << block);
       }
+      const Lanes weight = kept(drawn, part);
+      Lanes *sum = sums + block * channels;
+      for (int k = 0; k < channels; k++) sum[k] += weight * values[k];
+      light[block] -= weight;
     }
   }
 
@@ -140,13 +150,10 @@ static void blend_tile(Frame &frame, const Model &model, const RasterPlanes &pla
   memcpy(&frame.end[(size_t)tile * kTilePixels], end, sizeof end);
   for (int block = 0; block < kBlocks; block++)
     for (int k = 0; k < 3; k++) sums[block * channels + k] += light[block] * frame.view.background[k];
-  visit_pixels(frame, left, top, [&](int block, int lane, size_t pixel, int pixels) {
+  visit_pixels(frame, left, top, [&](int block, int lane, size_t pixel, int pixels) __attribute__((always_inline)) {
     for (int k = 0; k < channels; k++) {
       const float *row = (const float *)&sums[block * channels + k] + lane;
-      if (pixels == kBlockWidth)
-        memcpy(planes.channel[k] + pixel, row, 4 * kBlockWidth);
-      else
-        memcpy(planes.channel[k] + pixel, row, 4 * pixels);
+      memcpy(planes.channel[k] + pixel, row, 4 * pixels);
     }
     for (int k = 0; k < pixels; k++) planes.alpha[pixel + k] = 1 - light[block][lane + k];
   });
@@ -162,6 +169,7 @@ static void blend_tile_backward(Frame &frame, const Model &model, const Gradient
   constexpr int kMost = CHANNELS ? CHANNELS : kMaxChannels;
   const int left = tile % frame.tiles_x * kTile, top = tile / frame.tiles_x * kTile;
   const LaneOffsets offsets = lane_offsets();
+  const RowStarts starts = row_starts();
 
   Lanes light[kBlocks], incoming[kBlocks * kMost], behind[kBlocks];
   IntLanes end[kBlocks];
@@ -172,14 +180,11 @@ static void blend_tile_backward(Frame &frame, const Model &model, const Gradient
     for (int k = 0; k < channels; k++) incoming[block * channels + k] = Lanes{};
     behind[block] = Lanes{}, outside[block] = all(1);
   }
-  visit_pixels(frame, left, top, [&](int block, int lane, size_t pixel, int pixels) {
+  visit_pixels(frame, left, top, [&](int block, int lane, size_t pixel, int pixels) __attribute__((always_inline)) {
     for (int k = 0; k < channels; k++)
       if (planes.channel[k]) {
         float *row = (float *)&incoming[block * channels + k] + lane;
-        if (pixels == kBlockWidth)
-          memcpy(row, planes.channel[k] + pixel, 4 * kBlockWidth);
-        else
-          memcpy(row, planes.channel[k] + pixel, 4 * pixels);
+        memcpy(row, planes.channel[k] + pixel, 4 * pixels);
       }
     for (int k = 0; k < pixels; k++) outside[block][lane + k] = 0;
     for (int k = 0; planes.alpha && k < pixels; k++) behind[block][lane + k] = planes.alpha[pixel + k];
@@ -211,20 +216,22 @@ static void blend_tile_backward(Frame &frame, const Model &model, const Gradient
     Lanes sums[kMost + kMoments];
     for (int k = 0; k < slot_size; k++) sums[k] = Lanes{};
     Lanes *moments = sums + channels;
-    const float x0 = left - s.x, y0 = top - s.y;
+    const Lanes cut = all(s.cut), opacity = all(s.opacity);
+    const IntLanes number = all(e);
     for (int column = 0; column < kColumns; column++) {
-      const float x = x0 + column * kBlockWidth;
       const int first = entries[e].touched >> 8 * column & 15, last = entries[e].touched >> (8 * column + 4) & 15;
       if (first > last) continue;
-      const Lanes dx = offsets.x + x, power_x = -s.fall_x * dx * dx, v0 = offsets.y + (s.skew * dx + y0);
-      Lanes column_sum = {}, column_v = {}, v = v0 + (float)((first - 1) * kBlockHeight);
-      for (int row = first; row <= last; row++) {
-        const int block = column * kBlockRows + row;
-        v += kBlockHeight;
+      uint32_t rows = entries[e].touched >> column * kBlockRows & ((1u << kBlockRows) - 1);
+      if (!rows) continue;
+      const Lanes dx = offsets.x + (left - s.x + column * kBlockWidth);
+      const Lanes power_x = -s.fall_x * dx * dx, v0 = offsets.y + (s.skew * dx + (top - s.y));
+      Lanes column_sum = {}, column_v = {};
+      for (; rows; rows &= rows - 1) {
+        const int row = __builtin_ctz(rows), block = column * kBlockRows + row;
         if (e >= block_end[block]) continue;
-        const Lanes power = power_x - s.fall_v * v * v;
-        const Mask drawn = both(at_least(power, all(s.cut)), less(all(e), end[block]));
-        const Lanes unclamped = kept(drawn, s.opacity * exp2(power));
+        const Lanes v = v0 + starts.y[row], power = power_x - s.fall_v * v * v;
+        const Mask drawn = both(at_least(power, cut), less(number, end[block]));
+        const Lanes unclamped = kept(drawn, opacity * exp2(power));
         const Lanes alpha = smaller(all(kMaxAlpha), unclamped);
         const Lanes inverse = reciprocal(1 - alpha);
         const Lanes before = light[block] * inverse, weight = alpha * before;

@@ -56,7 +56,7 @@ struct alignas(64) Splat {
 struct Entry {
   uint32_t rank;  // place of the Gaussian in depth order
   uint32_t slot;  // its gradient slot for this tile
-  uint32_t touched;  // by column of blocks, a byte: first and last (high half) row of blocks that its ellipse touches
+  uint64_t touched;  // bit of each block of the tile that its ellipse touches
 };
 
 // Everything about one drawn view that the backward pass needs; buffers are kept from view to view.
