@@ -39,8 +39,12 @@ def depth_variance(drawn: Render, extent: float) -> torch.Tensor:
 
     The variance is weighted as the blending is. `drawn.features` [C, H, W, 1] must hold ((depth - extent) / extent)^2.
     """
-    mean = drawn.alpha * (drawn.depth / extent - 1)
-    return (drawn.features[..., 0] - mean**2 / drawn.alpha.clamp_min(1e-3)).mean()
+    inputs = drawn.alpha, drawn.accumulated_depth, drawn.features[..., 0]
+    if native.available() and all(value.dtype == torch.float32 and value.device.type == "cpu" for value in inputs):
+        return _NativeVariance.apply(*inputs, extent)
+    alpha, depth, squares = inputs
+    mean = depth / extent - alpha
+    return (squares - mean**2 / alpha.clamp_min(1e-3)).mean()
 
 
 def ssim(image: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -70,4 +74,23 @@ class _NativeLoss(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, by_loss):
         (gradient,) = ctx.saved_tensors
-        return (gradient * by_loss).permute(1, 2, 0), None, None, None, None
+        return _scaled(gradient, by_loss).permute(1, 2, 0), None, None, None, None
+
+
+class _NativeVariance(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, alpha, depth, squares, extent):
+        value, gradients = native.depth_variance(
+            *(image.detach().contiguous() for image in (alpha, depth, squares)), extent
+        )
+        ctx.save_for_backward(*gradients)
+        return torch.tensor(value, dtype=torch.float32)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, by_value):
+        return (*(_scaled(gradient, by_value) for gradient in ctx.saved_tensors), None)
+
+
+def _scaled(gradient: torch.Tensor, by_loss: torch.Tensor) -> torch.Tensor:
+    return gradient if by_loss == 1 else gradient * by_loss

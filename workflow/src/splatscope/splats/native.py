@@ -29,6 +29,7 @@ class _View(ctypes.Structure):
         *((name, c_int32) for name in ("width", "height", "sh_degree", "threads")),
         ("camera_from_world", c_float * 12),
         *((name, c_float) for name in ("fx", "fy", "cx", "cy", "near_plane")),
+        ("background", c_float * 3),
     ]
 
 
@@ -60,6 +61,7 @@ def _library() -> ctypes.CDLL | None:
             break
     else:
         return None
+    library.splat_keep_memory()
     library.splat_new_frame.restype = c_void_p
     library.splat_delete_frame.argtypes = [c_void_p]
     library.splat_kernels.restype = c_char_p
@@ -69,6 +71,8 @@ def _library() -> ctypes.CDLL | None:
     library.splat_backward.restype = None
     library.splat_image_loss.argtypes = [c_void_p] * 3 + [c_int] * 3 + [c_float, c_int] + [c_void_p] * 2
     library.splat_image_loss.restype = c_double
+    library.splat_depth_variance.argtypes = [c_void_p] * 3 + [c_int64, c_float] + [c_void_p] * 3
+    library.splat_depth_variance.restype = c_double
     library.splat_adam.argtypes = [POINTER(_AdamTask), c_int]
     library.splat_adam.restype = None
     return library
@@ -123,9 +127,10 @@ def rasterize(
     sh_degree: int,
     near_plane: float,
     mean_offsets: torch.Tensor | None,
+    background: torch.Tensor | None,
     threads: int | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor]:
-    """As reference.rasterize, for float32 tensors on the CPU."""
+    """As reference.rasterize, for float32 tensors on the CPU, over `background` [3]."""
     for name in ("means", "quaternions", "log_scales", "opacity_logits", "sh", "light"):
         value = getattr(gaussians, name)
         if value is not None and (value.dtype != torch.float32 or value.device.type != "cpu"):
@@ -142,6 +147,7 @@ def rasterize(
         features,
         mean_offsets,
         camera_from_world,
+        background,
         intrinsics,
         (width, height, sh_degree, near_plane, threads or torch.get_num_threads()),
     )
@@ -151,7 +157,7 @@ class _Rasterize(torch.autograd.Function):
     @staticmethod
     def forward(ctx, *arguments):
         ctx.set_materialize_grads(False)
-        *values, pose, intrinsics, (width, height, sh_degree, near_plane, threads) = arguments
+        *values, pose, background, intrinsics, (width, height, sh_degree, near_plane, threads) = arguments
         if not (torch.isfinite(pose).all() and torch.isfinite(intrinsics).all()):
             raise ValueError("NaN or infinity in camera_from_world or intrinsics")
         values = [None if value is None else value.detach().float().contiguous() for value in values]
@@ -159,6 +165,7 @@ class _Rasterize(torch.autograd.Function):
         view.camera_from_world[:] = pose[:3].flatten().tolist()
         view.fx, view.fy, view.cx, view.cy = (float(intrinsics[i, j]) for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
         view.near_plane = near_plane
+        view.background[:] = [0, 0, 0] if background is None else background.tolist()
 
         color, alpha, depth = torch.empty(3, height, width), torch.empty(height, width), torch.empty(height, width)
         features = values[_INPUTS.index("features")]
@@ -175,14 +182,14 @@ class _Rasterize(torch.autograd.Function):
         )
         if invalid:
             raise ValueError("NaN or infinity in the Gaussians or their features")
-        ctx.save_for_backward(*values)
+        ctx.save_for_backward(*values, alpha)
         ctx.pose_shape, ctx.pose_dtype = pose.shape, pose.dtype
         return color.permute(1, 2, 0), depth, None if blended is None else blended.permute(1, 2, 0), alpha
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, by_color, by_depth, by_features, by_alpha):
-        values = ctx.saved_tensors
+        *values, alpha = ctx.saved_tensors
         incoming = [
             None if by_color is None else by_color.permute(2, 0, 1),
             by_depth,
@@ -205,7 +212,10 @@ class _Rasterize(torch.autograd.Function):
         if pose is not None:
             by_pose = torch.zeros(ctx.pose_shape, dtype=ctx.pose_dtype)
             by_pose[:3] = torch.tensor(list(pose), dtype=ctx.pose_dtype).view(3, 4)
-        return (*gradients, by_pose, None, None)
+        by_background = None
+        if ctx.needs_input_grad[len(_INPUTS) + 1] and by_color is not None:
+            by_background = torch.einsum("hw,hwc->c", 1 - alpha, by_color)
+        return (*gradients, by_pose, by_background, None, None)
 
 
 def image_loss(
@@ -227,6 +237,18 @@ def image_loss(
         scratch.data_ptr(),
     )
     return loss, gradient
+
+
+def depth_variance(
+    alpha: torch.Tensor, depth: torch.Tensor, squares: torch.Tensor, extent: float
+) -> tuple[float, list[torch.Tensor]]:
+    """Of contiguous float32 images of one size, and its gradients by the three; see losses.py."""
+    gradients = [torch.empty_like(alpha) for _ in range(3)]
+    inputs = [value.data_ptr() for value in (alpha, depth, squares)]
+    value = _library().splat_depth_variance(
+        *inputs, alpha.numel(), extent, *(gradient.data_ptr() for gradient in gradients)
+    )
+    return value, gradients
 
 
 def adam(

@@ -24,8 +24,13 @@ class Render:
 
     color: torch.Tensor  # [C, H, W, 3] sRGB, over the background; may exceed 1
     alpha: torch.Tensor  # [C, H, W] accumulated opacity
-    depth: torch.Tensor  # [C, H, W] expected depth along the optical axis in mm; 0 where alpha is 0
+    accumulated_depth: torch.Tensor  # [C, H, W] depth along the optical axis in mm, blended like a colour over 0
     features: torch.Tensor | None  # [C, H, W, E] alpha-composited over 0; None where none were given
+
+    @property
+    def depth(self) -> torch.Tensor:
+        """[C, H, W] expected depth along the optical axis in mm; 0 where alpha is 0."""
+        return torch.where(self.alpha > 0, self.accumulated_depth / self.alpha.clamp_min(1e-10), 0)
 
 
 def render(
@@ -81,16 +86,15 @@ def render(
             camera = (camera_from_world[index], intrinsics[index], width, height)
             arguments = (gaussians, *camera, features, sh_degree, near_plane, offsets)
             if backend == "native":
-                views.append(native.rasterize(*arguments, threads))
+                views.append(native.rasterize(*arguments, background, threads))
             else:
                 views.append(reference.rasterize(*arguments))
         color, depth, blended, alpha = (None if values[0] is None else _stacked(values) for values in zip(*views))
     else:
         raise ValueError(f"expected backend to be one of {', '.join(BACKENDS)}, got {backend!r}")
 
-    if background is not None:
+    if background is not None and backend != "native":
         color = color + (1 - alpha[..., None]) * background
-    depth = torch.where(alpha > 0, depth / alpha.clamp_min(1e-10), 0)
     return Render(color, alpha, depth, blended)
 
 

@@ -17,30 +17,58 @@ INLINE LaneOffsets lane_offsets() {
   return offsets;
 }
 
-INLINE float clamped(float value, float low, float high) {
-  value = value < low ? low : value;
-  return value > high ? high : value;
-}
-
-// Block rows [first, last] of a column of blocks that the ellipse of `s` touches. The column's pixel centres span
-// [left, right] and start at `top`, all relative to the centre of `s`.
-INLINE bool touched_rows(const Splat &s, float left, float right, float top, int &first, int &last) {
+// Fills `touched` of entries [begin, begin + kLanes), a lane for each. The tile starts at pixel (left, top).
+INLINE void find_touched(const Splat *splats, Entry *entries, int begin, int count, int left, int top) {
   const float margin = 1e-3f;  // px, for rounding
-  float at_bottom = clamped(-s.turn, left, right), at_top = clamped(s.turn, left, right);
-  float root_bottom = s.reach - s.curve * at_bottom * at_bottom, root_top = s.reach - s.curve * at_top * at_top;
-  if (root_bottom < 0 && root_top < 0) return false;
-  float low = -s.skew * at_top - __builtin_sqrtf(root_top > 0 ? root_top : 0) - top - margin;
-  float high = -s.skew * at_bottom + __builtin_sqrtf(root_bottom > 0 ? root_bottom : 0) - top + margin;
-  if (!(high >= 0) || !(low <= kTile - 1)) return false;
-  first = low > 0 ? (int)__builtin_ceilf(low) / kBlockHeight : 0;
-  last = high < kTile - 1 ? (int)high / kBlockHeight : kBlockRows - 1;
-  return first <= last;
+  const int group = count - begin < kLanes ? count - begin : kLanes;
+  IntLanes splat = {};
+  for (int lane = 0; lane < group; lane++) splat[lane] = entries[begin + lane].rank * (sizeof(Splat) / sizeof(float));
+  auto field = [&](const float &first) { return gather(&first, splat); };
+  const Lanes x = left + 0.5f - field(splats->x), y = top + 0.5f - field(splats->y), skew = field(splats->skew);
+  const Lanes reach = field(splats->reach), curve = field(splats->curve), turn = field(splats->turn);
+  for (int column = 0; column < kColumns; column++) {
+    const Lanes near = x + (float)(column * kBlockWidth), far = near + (float)(kBlockWidth - 1);
+    const Lanes at_bottom = smaller(larger(-turn, near), far), at_top = smaller(larger(turn, near), far);
+    const Lanes root_bottom = reach - curve * at_bottom * at_bottom, root_top = reach - curve * at_top * at_top;
+    const Lanes low = -skew * at_top - root(larger(root_top, Lanes{})) - y - margin;
+    const Lanes high = -skew * at_bottom + root(larger(root_bottom, Lanes{})) - y + margin;
+    const Lanes begins = larger(low, Lanes{});
+    const IntLanes whole = __builtin_convertvector(begins, IntLanes);
+    const Mask exact = at_least(__builtin_convertvector(whole, Lanes), begins);
+    const IntLanes first = select(exact, whole, whole + 1) / kBlockHeight;
+    const IntLanes last = __builtin_convertvector(smaller(high, all(kTile - 1.0f)), IntLanes) / kBlockHeight;
+    Mask hit = both(at_least(high, Lanes{}), at_least(all(kTile - 1.0f), low));
+    hit = both(hit, at_least(larger(root_bottom, root_top), Lanes{}));
+    const IntLanes rows = select(hit, ((IntLanes{} + 2) << last) - ((IntLanes{} + 1) << first), IntLanes{});
+    for (int lane = 0; lane < group; lane++)
+      entries[begin + lane].touched |= (uint64_t)(rows[lane] > 0 ? rows[lane] : 0) << column * kBlockRows;
+  }
 }
 
-INLINE int pixel_of_lane(int block, int lane, int &x, int &y) {
-  x = block / kBlockRows * kBlockWidth + lane % kBlockWidth;
-  y = block % kBlockRows * kBlockHeight + lane / kBlockWidth;
-  return block * kLanes + lane;
+struct RowStarts {
+  float y[kBlockRows];  // of the rows of blocks in a tile
+};
+INLINE RowStarts row_starts() {
+  RowStarts starts;
+  for (int row = 0; row < kBlockRows; row++) starts.y[row] = row * kBlockHeight;
+  return starts;
+}
+
+// Calls visit(block, lane, pixel, pixels) for each row of pixels of each block that has pixels in the image; `lane` is that
+// of the first. Lanes beyond are outside.
+template <typename Visit>
+INLINE void visit_pixels(const Frame &frame, int left, int top, Visit visit) {
+  const int width = frame.view.width, height = frame.view.height;
+  const bool whole = left + kTile <= width && top + kTile <= height;
+  for (int block = 0; block < kBlocks; block++)
+    for (int row = 0; row < kBlockHeight; row++) {
+      const int x = left + block / kBlockRows * kBlockWidth, y = top + block % kBlockRows * kBlockHeight + row;
+      const size_t pixel = (size_t)y * width + x;
+      if (whole)
+        visit(block, row * kBlockWidth, pixel, kBlockWidth);
+      else if (x < width && y < height)
+        visit(block, row * kBlockWidth, pixel, width - x < kBlockWidth ? width - x : kBlockWidth);
+    }
 }
 
 // channel values of a rank: colour, depth, then features
@@ -60,73 +88,75 @@ INLINE void load_values(const Frame &frame, const Model &model, uint32_t rank, i
 template <int CHANNELS>
 static void blend_tile(Frame &frame, const Model &model, const RasterPlanes &planes, int tile) {
   const int channels = CHANNELS ? CHANNELS : frame.channels;
-  const int width = frame.view.width, height = frame.view.height;
   const int left = tile % frame.tiles_x * kTile, top = tile / frame.tiles_x * kTile;
   const LaneOffsets offsets = lane_offsets();
+  const RowStarts starts = row_starts();
 
   Lanes light[kBlocks], sums[kBlocks * (CHANNELS ? CHANNELS : kMaxChannels)];
-  IntLanes end[kBlocks];
+  IntLanes end[kBlocks], inside[kBlocks] = {};
   Mask alive[kBlocks];
-  int blocks_alive = 0;
+  visit_pixels(frame, left, top, [&](int block, int lane, size_t, int pixels) __attribute__((always_inline)) {
+    for (int k = 0; k < pixels; k++) inside[block][lane + k] = 1;
+  });
+  uint64_t blocks_alive = 0;
   for (int block = 0; block < kBlocks; block++) {
-    IntLanes inside;
-    for (int lane = 0; lane < kLanes; lane++) {
-      int x, y;
-      pixel_of_lane(block, lane, x, y);
-      inside[lane] = left + x < width && top + y < height;
-    }
     light[block] = all(1.0f);
     end[block] = all(INT32_MAX);
-    alive[block] = less(IntLanes{}, inside);
-    blocks_alive += any(alive[block]);
+    alive[block] = less(IntLanes{}, inside[block]);
+    if (any(alive[block])) blocks_alive |= 1ull << block;
     for (int k = 0; k < channels; k++) sums[block * channels + k] = Lanes{};
   }
 
-  const Entry *entries = frame.entries.data() + frame.tile_start[tile];
+  Entry *entries = frame.entries.data() + frame.tile_start[tile];
   const int count = frame.tile_start[tile + 1] - frame.tile_start[tile];
   const Splat *splats = frame.splats.data();
   for (int e = 0; e < count && blocks_alive; e++) {
+    if (e % kLanes == 0) {
+      for (int ahead = e + kLanes; ahead < count && ahead < e + 2 * kLanes; ahead++)
+        __builtin_prefetch(splats + entries[ahead].rank);
+      find_touched(splats, entries, e, count, left, top);
+    }
+    uint64_t blocks = entries[e].touched & blocks_alive;
+    if (!blocks) continue;
     const Splat &s = splats[entries[e].rank];
     float values[CHANNELS ? CHANNELS : kMaxChannels];
     load_values<CHANNELS>(frame, model, entries[e].rank, channels, values);
-    const float x0 = left - s.x, y0 = top - s.y;
+    Lanes power_x[kColumns], v0[kColumns];
     for (int column = 0; column < kColumns; column++) {
-      const float x = x0 + column * kBlockWidth;
-      int first, last;
-      if (!touched_rows(s, x + 0.5f, x + kBlockWidth - 0.5f, y0 + 0.5f, first, last)) continue;
-      const Lanes dx = offsets.x + x, power_x = -s.fall_x * dx * dx, v0 = offsets.y + (s.skew * dx + y0);
-      for (int row = first; row <= last; row++) {
-        const int block = column * kBlockRows + row;
-        const Lanes v = v0 + (float)(row * kBlockHeight), power = power_x - s.fall_v * v * v;
-        Mask drawn = both(at_least(power, all(s.cut)), alive[block]);
-        const Lanes alpha = smaller(all(kMaxAlpha), s.opacity * exp2(power));
-        const Lanes after = light[block] - light[block] * alpha;
-        const Mask ended = both(drawn, at_least(all(kMinTransmittance), after));
-        if (__builtin_expect(any(ended), 0)) {
-          drawn = without(drawn, ended);
-          alive[block] = without(alive[block], ended);
-          end[block] = select(ended, all(e), end[block]);
-          blocks_alive -= !any(alive[block]);
-        }
-        const Lanes weight = kept(drawn, light[block] * alpha);
-        Lanes *sum = sums + block * channels;
-        for (int k = 0; k < channels; k++) sum[k] += weight * values[k];
-        light[block] -= weight;
+      const Lanes dx = offsets.x + (left - s.x + column * kBlockWidth);
+      power_x[column] = -s.fall_x * dx * dx, v0[column] = offsets.y + (s.skew * dx + (top - s.y));
+    }
+    const Lanes cut = all(s.cut), opacity = all(s.opacity);
+    for (; blocks; blocks &= blocks - 1) {
+      const int block = __builtin_ctzll(blocks), column = block / kBlockRows;
+      const Lanes v = v0[column] + starts.y[block % kBlockRows], power = power_x[column] - s.fall_v * v * v;
+      Mask drawn = both(at_least(power, cut), alive[block]);
+      const Lanes part = light[block] * smaller(all(kMaxAlpha), opacity * exp2(power));
+      const Mask ended = both(drawn, at_least(all(kMinTransmittance), light[block] - part));
+      if (__builtin_expect(any(ended), 0)) {
+        drawn = without(drawn, ended);
+        alive[block] = without(alive[block], ended);
+        end[block] = select(ended, all(e), end[block]);
+        if (!any(alive[block])) blocks_alive &= ~(1ull << block);
       }
+      const Lanes weight = kept(drawn, part);
+      Lanes *sum = sums + block * channels;
+      for (int k = 0; k < channels; k++) sum[k] += weight * values[k];
+      light[block] -= weight;
     }
   }
 
   memcpy(&frame.transmittance[(size_t)tile * kTilePixels], light, sizeof light);
   memcpy(&frame.end[(size_t)tile * kTilePixels], end, sizeof end);
   for (int block = 0; block < kBlocks; block++)
-    for (int lane = 0; lane < kLanes; lane++) {
-      int x, y;
-      pixel_of_lane(block, lane, x, y);
-      if (left + x >= width || top + y >= height) continue;
-      const size_t pixel = (size_t)(top + y) * width + left + x;
-      for (int k = 0; k < channels; k++) planes.channel[k][pixel] = sums[block * channels + k][lane];
-      planes.alpha[pixel] = 1 - light[block][lane];
+    for (int k = 0; k < 3; k++) sums[block * channels + k] += light[block] * frame.view.background[k];
+  visit_pixels(frame, left, top, [&](int block, int lane, size_t pixel, int pixels) __attribute__((always_inline)) {
+    for (int k = 0; k < channels; k++) {
+      const float *row = (const float *)&sums[block * channels + k] + lane;
+      memcpy(planes.channel[k] + pixel, row, 4 * pixels);
     }
+    for (int k = 0; k < pixels; k++) planes.alpha[pixel + k] = 1 - light[block][lane + k];
+  });
 }
 
 // With w_i = T_i alpha_i the weight of entry i, D_i the sum over channels of value times incoming gradient:
@@ -137,27 +167,37 @@ template <int CHANNELS>
 static void blend_tile_backward(Frame &frame, const Model &model, const GradientPlanes &planes, int tile) {
   const int channels = CHANNELS ? CHANNELS : frame.gradient_channels, slot_size = channels + kMoments;
   constexpr int kMost = CHANNELS ? CHANNELS : kMaxChannels;
-  const int width = frame.view.width, height = frame.view.height;
   const int left = tile % frame.tiles_x * kTile, top = tile / frame.tiles_x * kTile;
   const LaneOffsets offsets = lane_offsets();
+  const RowStarts starts = row_starts();
 
   Lanes light[kBlocks], incoming[kBlocks * kMost], behind[kBlocks];
   IntLanes end[kBlocks];
   memcpy(light, &frame.transmittance[(size_t)tile * kTilePixels], sizeof light);
   memcpy(end, &frame.end[(size_t)tile * kTilePixels], sizeof end);
-  int longest = 0;
-  for (int block = 0; block < kBlocks; block++)
-    for (int lane = 0; lane < kLanes; lane++) {
-      int x, y;
-      pixel_of_lane(block, lane, x, y);
-      const bool inside = left + x < width && top + y < height;
-      const size_t pixel = (size_t)(top + y) * width + left + x;
-      for (int k = 0; k < channels; k++)
-        incoming[block * channels + k][lane] = inside && planes.channel[k] ? planes.channel[k][pixel] : 0;
-      behind[block][lane] = inside && planes.alpha ? -light[block][lane] * planes.alpha[pixel] : 0;
-      if (!inside) end[block][lane] = 0;
-      if (end[block][lane] > longest) longest = end[block][lane];
-    }
+  IntLanes outside[kBlocks];
+  for (int block = 0; block < kBlocks; block++) {
+    for (int k = 0; k < channels; k++) incoming[block * channels + k] = Lanes{};
+    behind[block] = Lanes{}, outside[block] = all(1);
+  }
+  visit_pixels(frame, left, top, [&](int block, int lane, size_t pixel, int pixels) __attribute__((always_inline)) {
+    for (int k = 0; k < channels; k++)
+      if (planes.channel[k]) {
+        float *row = (float *)&incoming[block * channels + k] + lane;
+        memcpy(row, planes.channel[k] + pixel, 4 * pixels);
+      }
+    for (int k = 0; k < pixels; k++) outside[block][lane + k] = 0;
+    for (int k = 0; planes.alpha && k < pixels; k++) behind[block][lane + k] = planes.alpha[pixel + k];
+  });
+  int longest = 0, block_end[kBlocks] = {};
+  for (int block = 0; block < kBlocks; block++) {
+    for (int k = 0; k < 3; k++) behind[block] -= incoming[block * channels + k] * frame.view.background[k];
+    behind[block] *= -light[block];
+    end[block] = select(less(IntLanes{}, outside[block]), IntLanes{}, end[block]);
+    for (int lane = 0; lane < kLanes; lane++)
+      if (end[block][lane] > block_end[block]) block_end[block] = end[block][lane];
+    if (block_end[block] > longest) longest = block_end[block];
+  }
 
   const Entry *entries = frame.entries.data() + frame.tile_start[tile];
   const int count = frame.tile_start[tile + 1] - frame.tile_start[tile];
@@ -166,25 +206,32 @@ static void blend_tile_backward(Frame &frame, const Model &model, const Gradient
   const int drawn_entries = longest < count ? longest : count;
   for (int e = drawn_entries; e < count; e++) memset(slots + (size_t)entries[e].slot * slot_size, 0, 4 * slot_size);
   for (int e = drawn_entries - 1; e >= 0; e--) {
-    if (e >= 8) __builtin_prefetch(slots + (size_t)entries[e - 8].slot * slot_size, 1);
+    if (e >= 8) {
+      __builtin_prefetch(slots + (size_t)entries[e - 8].slot * slot_size, 1);
+      __builtin_prefetch(splats + entries[e - 8].rank);
+    }
     const Splat &s = splats[entries[e].rank];
     float values[kMost];
     load_values<CHANNELS>(frame, model, entries[e].rank, channels, values);
     Lanes sums[kMost + kMoments];
     for (int k = 0; k < slot_size; k++) sums[k] = Lanes{};
     Lanes *moments = sums + channels;
-    const float x0 = left - s.x, y0 = top - s.y;
+    const Lanes cut = all(s.cut), opacity = all(s.opacity);
+    const IntLanes number = all(e);
     for (int column = 0; column < kColumns; column++) {
-      const float x = x0 + column * kBlockWidth;
-      int first, last;
-      if (!touched_rows(s, x + 0.5f, x + kBlockWidth - 0.5f, y0 + 0.5f, first, last)) continue;
-      const Lanes dx = offsets.x + x, power_x = -s.fall_x * dx * dx, v0 = offsets.y + (s.skew * dx + y0);
+      const int first = entries[e].touched >> 8 * column & 15, last = entries[e].touched >> (8 * column + 4) & 15;
+      if (first > last) continue;
+      uint32_t rows = entries[e].touched >> column * kBlockRows & ((1u << kBlockRows) - 1);
+      if (!rows) continue;
+      const Lanes dx = offsets.x + (left - s.x + column * kBlockWidth);
+      const Lanes power_x = -s.fall_x * dx * dx, v0 = offsets.y + (s.skew * dx + (top - s.y));
       Lanes column_sum = {}, column_v = {};
-      for (int row = first; row <= last; row++) {
-        const int block = column * kBlockRows + row;
-        const Lanes v = v0 + (float)(row * kBlockHeight), power = power_x - s.fall_v * v * v;
-        const Mask drawn = both(at_least(power, all(s.cut)), less(all(e), end[block]));
-        const Lanes unclamped = kept(drawn, s.opacity * exp2(power));
+      for (; rows; rows &= rows - 1) {
+        const int row = __builtin_ctz(rows), block = column * kBlockRows + row;
+        if (e >= block_end[block]) continue;
+        const Lanes v = v0 + starts.y[row], power = power_x - s.fall_v * v * v;
+        const Mask drawn = both(at_least(power, cut), less(number, end[block]));
+        const Lanes unclamped = kept(drawn, opacity * exp2(power));
         const Lanes alpha = smaller(all(kMaxAlpha), unclamped);
         const Lanes inverse = reciprocal(1 - alpha);
         const Lanes before = light[block] * inverse, weight = alpha * before;

@@ -1,6 +1,8 @@
 // The C interface, and the steps between projection and blending: depth sort and tile lists.
 #include "engine.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -120,7 +122,7 @@ void list_tiles(Frame &frame, int threads) {
       uint32_t slot = frame.first_slot[rank];
       for (const Span *last = span + spans_of[rank]; span != last; span++)
         for (int x = span->first; x <= span->last; x++)
-          frame.entries[next[span->row * frame.tiles_x + x]++] = {(uint32_t)rank, slot++};
+          frame.entries[next[span->row * frame.tiles_x + x]++] = {(uint32_t)rank, slot++, 0};
     }
   });
 }
@@ -136,6 +138,15 @@ void grow(std::vector<T> &buffer, size_t size) {
 using namespace splat;
 
 extern "C" {
+
+// Keeps freed memory in the process: images and gradients of one frame are the next one's, and fresh pages from the
+// system cost as much as drawing.
+void splat_keep_memory() {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, 512 << 20);
+#endif
+}
 
 Frame *splat_new_frame() { return new Frame; }
 void splat_delete_frame(Frame *frame) { delete frame; }
@@ -180,13 +191,15 @@ int splat_forward(Frame *frame_pointer, const Model *model_pointer, const View *
   });
   if (std::count(finite.begin(), finite.end(), 0)) return 1;
 
-  frame.keys.clear();
-  for (size_t i = 0; i < count; i++) {
-    if (!frame.visible[i]) continue;
+  frame.keys.resize(count);
+  size_t seen = 0;
+  for (size_t i = 0; i < count; i++) {  // without a branch: written always, kept when visible
     uint32_t bits;
     std::memcpy(&bits, &frame.projected[i].depth, 4);
-    frame.keys.push_back((uint64_t)bits << 32 | i);
+    frame.keys[seen] = (uint64_t)bits << 32 | i;
+    seen += frame.visible[i];
   }
+  frame.keys.resize(seen);
   sort_by_depth(frame.keys, frame.scratch);
   const size_t visible = frame.keys.size();
   frame.splats.resize(visible), frame.order.resize(visible);
@@ -262,6 +275,25 @@ double splat_image_loss(const float *image, const float *target, const uint8_t *
   for (int i = 0; i < tasks; i++) ssim_sum += ssim[i], absolute_sum += absolute[i];
   const double windows = (double)planes * (height - 2 * kRadius) * (width - 2 * kRadius);
   return (1 - weight) * absolute_sum * task.l1_scale + weight * (1 - ssim_sum / windows);
+}
+
+// Mean over `count` pixels of squares - mean^2 / alpha with mean = depth / extent - alpha, and its gradients.
+double splat_depth_variance(const float *alpha, const float *depth, const float *squares, int64_t count, float extent,
+                            float *by_alpha, float *by_depth, float *by_squares) {
+  const float least = 1e-3f, share = 1.0f / count;
+  double sum = 0;
+  for (int64_t begin = 0; begin < count; begin += kChunk) {
+    float part = 0;
+    for (int64_t i = begin; i < std::min(begin + kChunk, count); i++) {
+      const float mean = depth[i] / extent - alpha[i], ratio = mean / std::max(alpha[i], least);
+      part += squares[i] - mean * ratio;
+      by_squares[i] = share;
+      by_depth[i] = -2 * ratio * share / extent;
+      by_alpha[i] = 2 * ratio * share + (alpha[i] > least ? ratio * ratio * share : 0);
+    }
+    sum += part;
+  }
+  return sum / count;
 }
 
 void splat_adam(const AdamTask *task, int threads) {

@@ -34,6 +34,7 @@ struct View {
   int32_t width, height, sh_degree, threads;
   float camera_from_world[12];  // row-major [3, 4]
   float fx, fy, cx, cy, near_plane;
+  float background[3];  // colour behind everything
 };
 struct Gradients {  // each may be null
   float *means, *quaternions, *log_scales, *opacity_logits, *sh, *light, *features, *mean_offsets;
@@ -55,6 +56,7 @@ struct alignas(64) Splat {
 struct Entry {
   uint32_t rank;  // place of the Gaussian in depth order
   uint32_t slot;  // its gradient slot for this tile
+  uint64_t touched;  // bit of each block of the tile that its ellipse touches
 };
 
 // Everything about one drawn view that the backward pass needs; buffers are kept from view to view.

@@ -1,16 +1,16 @@
-// Real spherical harmonics as in spherical_harmonics.py, and their gradients.
+// Real spherical harmonics as in spherical_harmonics.py, and their gradients; a lane for each Gaussian.
 #pragma once
 
 constexpr int kMaxCoefficients = 16;
 
-INLINE void harmonics(int degree, float x, float y, float z, float *b) {
-  b[0] = 0.28209479177387814f;
+INLINE void harmonics(int degree, Lanes x, Lanes y, Lanes z, Lanes *b) {
+  b[0] = all(0.28209479177387814f);
   if (degree < 1) return;
   b[1] = -0.4886025119029199f * y;
   b[2] = 0.4886025119029199f * z;
   b[3] = -0.4886025119029199f * x;
   if (degree < 2) return;
-  const float xx = x * x, yy = y * y, zz = z * z;
+  const Lanes xx = x * x, yy = y * y, zz = z * z;
   b[4] = 1.0925484305920792f * x * y;
   b[5] = -1.0925484305920792f * y * z;
   b[6] = 0.31539156525252005f * (3 * zz - 1);
@@ -27,8 +27,8 @@ INLINE void harmonics(int degree, float x, float y, float z, float *b) {
 }
 
 // gradient [3] by (x, y, z) of the sum of w[k] * b[k]
-INLINE void harmonics_gradient(int degree, float x, float y, float z, const float *w, float *gradient) {
-  float gx = 0, gy = 0, gz = 0;
+INLINE void harmonics_gradient(int degree, Lanes x, Lanes y, Lanes z, const Lanes *w, Lanes *gradient) {
+  Lanes gx = {}, gy = {}, gz = {};
   if (degree >= 1) {
     gy = -0.4886025119029199f * w[1];
     gz = 0.4886025119029199f * w[2];
@@ -41,7 +41,7 @@ INLINE void harmonics_gradient(int degree, float x, float y, float z, const floa
     gz += k * (-y * w[5] - x * w[7]) + 0.31539156525252005f * 6 * z * w[6];
   }
   if (degree >= 3) {
-    const float xx = x * x, yy = y * y, zz = z * z;
+    const Lanes xx = x * x, yy = y * y, zz = z * z;
     const float k3 = -0.5900435899266435f, k2 = 2.890611442640554f, k1 = -0.4570457994644658f, k0 = 0.3731763325901154f;
     gx += k3 * (6 * x * y * w[9] + 3 * (xx - yy) * w[15]) + k2 * (y * z * w[10] + x * z * w[14]) + k1 * (5 * zz - 1) * w[13];
     gy += k3 * (3 * (xx - yy) * w[9] - 6 * x * y * w[15]) + k2 * (x * z * w[10] - y * z * w[14]) + k1 * (5 * zz - 1) * w[11];

@@ -23,6 +23,14 @@ INLINE Mask less(IntLanes a, IntLanes b) { return _mm512_cmp_epi32_mask((__m512i
 INLINE Mask both(Mask a, Mask b) { return a & b; }
 INLINE Mask without(Mask a, Mask b) { return a & ~b; }
 INLINE bool any(Mask m) { return m != 0; }
+INLINE uint32_t bits(Mask m) { return m; }
+INLINE Lanes choose(Mask m, Lanes a, Lanes b) { return (Lanes)_mm512_mask_blend_ps(m, (__m512)b, (__m512)a); }
+INLINE Lanes larger(Lanes a, Lanes b) { return (Lanes)_mm512_max_ps((__m512)a, (__m512)b); }
+INLINE Lanes root(Lanes a) { return (Lanes)_mm512_sqrt_ps((__m512)a); }
+INLINE Lanes gather(const float *base, IntLanes index) { return (Lanes)_mm512_i32gather_ps((__m512i)index, base, 4); }
+INLINE void scatter(float *base, IntLanes index, Lanes value, Mask m) {
+  _mm512_mask_i32scatter_ps(base, m, (__m512i)index, (__m512)value, 4);
+}
 INLINE Lanes kept(Mask m, Lanes a) { return (Lanes)_mm512_maskz_mov_ps(m, (__m512)a); }
 INLINE IntLanes select(Mask m, IntLanes a, IntLanes b) {
   return (IntLanes)_mm512_mask_blend_epi32(m, (__m512i)b, (__m512i)a);
@@ -39,32 +47,83 @@ INLINE Mask less(IntLanes a, IntLanes b) { return a < b; }
 INLINE Mask both(Mask a, Mask b) { return a & b; }
 INLINE Mask without(Mask a, Mask b) { return a & ~b; }
 INLINE Lanes kept(Mask m, Lanes a) { return (Lanes)((IntLanes)a & m); }
+INLINE Lanes choose(Mask m, Lanes a, Lanes b) { return (Lanes)(((IntLanes)a & m) | ((IntLanes)b & ~m)); }
 INLINE IntLanes select(Mask m, IntLanes a, IntLanes b) { return (a & m) | (b & ~m); }
 INLINE Lanes reciprocal(Lanes x) { return 1.0f / x; }
+INLINE void scatter(float *base, IntLanes index, Lanes value, Mask m) {
+  for (int lane = 0; lane < kLanes; lane++)
+    if (m[lane]) base[index[lane]] = value[lane];
+}
 #if SPLAT_LANES == 8
-INLINE bool any(Mask m) { return _mm256_movemask_ps((__m256)m) != 0; }
+INLINE uint32_t bits(Mask m) { return _mm256_movemask_ps((__m256)m); }
+INLINE bool any(Mask m) { return bits(m) != 0; }
+INLINE Lanes larger(Lanes a, Lanes b) { return (Lanes)_mm256_max_ps((__m256)a, (__m256)b); }
+INLINE Lanes root(Lanes a) { return (Lanes)_mm256_sqrt_ps((__m256)a); }
+INLINE Lanes gather(const float *base, IntLanes index) { return (Lanes)_mm256_i32gather_ps(base, (__m256i)index, 4); }
 INLINE Lanes smaller(Lanes a, Lanes b) { return (Lanes)_mm256_min_ps((__m256)a, (__m256)b); }
-#elif defined(__SSE2__)
-INLINE bool any(Mask m) { return _mm_movemask_ps((__m128)m) != 0; }
-INLINE Lanes smaller(Lanes a, Lanes b) { return (Lanes)_mm_min_ps((__m128)a, (__m128)b); }
 #else
-INLINE bool any(Mask m) { return (m[0] | m[1] | m[2] | m[3]) != 0; }
+INLINE Lanes gather(const float *base, IntLanes index) {
+  return Lanes{base[index[0]], base[index[1]], base[index[2]], base[index[3]]};
+}
+#if defined(__SSE2__)
+INLINE uint32_t bits(Mask m) { return _mm_movemask_ps((__m128)m); }
+INLINE Lanes smaller(Lanes a, Lanes b) { return (Lanes)_mm_min_ps((__m128)a, (__m128)b); }
+INLINE Lanes larger(Lanes a, Lanes b) { return (Lanes)_mm_max_ps((__m128)a, (__m128)b); }
+INLINE Lanes root(Lanes a) { return (Lanes)_mm_sqrt_ps((__m128)a); }
+#else
+INLINE uint32_t bits(Mask m) { return (m[0] & 1) | (m[1] & 2) | (m[2] & 4) | (m[3] & 8); }
 INLINE Lanes smaller(Lanes a, Lanes b) { return a < b ? a : b; }
+INLINE Lanes larger(Lanes a, Lanes b) { return a > b ? a : b; }
+INLINE Lanes root(Lanes a) {
+  return Lanes{__builtin_sqrtf(a[0]), __builtin_sqrtf(a[1]), __builtin_sqrtf(a[2]), __builtin_sqrtf(a[3])};
+}
+#endif
+INLINE bool any(Mask m) { return bits(m) != 0; }
 #endif
 #endif
 
-// 2^x for x in [-126, 0], relative error below 2e-7: round to an integer by the magic constant, polynomial for the rest
+INLINE IntLanes numbered() {
+  IntLanes lanes;
+  for (int lane = 0; lane < kLanes; lane++) lanes[lane] = lane;
+  return lanes;
+}
+INLINE Lanes magnitude(Lanes a) { return (Lanes)((IntLanes)a & 0x7fffffff); }
+
+// 2^x for x in [-126, 126], relative error below 2e-7
 INLINE Lanes exp2(Lanes x) {
-  const float magic = 12582912.0f;  // 1.5 * 2^23: the sum's low mantissa bits hold the integer
-  Lanes shifted = x + magic, r = x - (shifted - magic);
-  Lanes p = all(1.5403530e-4f);
-  p = p * r + 1.3333558e-3f;
-  p = p * r + 9.6181291e-3f;
-  p = p * r + 5.5504109e-2f;
-  p = p * r + 2.4022651e-1f;
-  p = p * r + 6.9314718e-1f;
-  p = p * r + 1.0f;
+#if SPLAT_LANES == 16
+  const Lanes r = (Lanes)_mm512_reduce_ps((__m512)x, _MM_FROUND_TO_NEG_INF);  // x - floor(x)
+  Lanes p = all(1.87757649e-3f);
+  p = p * r + 8.98934054e-3f;
+  p = p * r + 5.58263177e-2f;
+  p = p * r + 2.40153617e-1f;
+  p = p * r + 6.93153073e-1f;
+  p = p * r + 9.99999925e-1f;
+  return (Lanes)_mm512_scalef_ps((__m512)p, (__m512)x);
+#else
+  const float magic = 12582912.0f;  // 1.5 * 2^23: the sum's low mantissa bits hold the nearest integer
+  const Lanes shifted = x + magic, r = x - (shifted - magic);
+  Lanes p = all(1.32764707e-3f);
+  p = p * r + 9.67554132e-3f;
+  p = p * r + 5.55071328e-2f;
+  p = p * r + 2.40221197e-1f;
+  p = p * r + 6.93146967e-1f;
+  p = p * r + 1.00000007f;
   return (Lanes)((IntLanes)p + ((IntLanes)shifted << 23));
+#endif
+}
+INLINE Lanes exponential(Lanes x) { return exp2(smaller(larger(x * kLog2e, all(-126.0f)), all(126.0f))); }
+
+// natural logarithm of normal positive numbers, error below 2e-7 of the larger of 1 and the result
+INLINE Lanes logarithm(Lanes x) {
+  const IntLanes shifted = (IntLanes)x - 0x3f3504f3;  // from sqrt(1/2), so that what is left of x is near 1
+  const IntLanes power = shifted >> 23;
+  const Lanes m = (Lanes)((shifted & 0x7fffff) + 0x3f3504f3), s = (m - 1) / (m + 1), square = s * s;
+  Lanes p = all(2.0f / 9);
+  p = p * square + 2.0f / 7;
+  p = p * square + 2.0f / 5;
+  p = p * square + 2.0f / 3;
+  return __builtin_convertvector(power, Lanes) * 0.69314718f + (p * square + 2) * s;
 }
 
 #if SPLAT_LANES >= 8

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -10,6 +11,8 @@
 
 namespace splat {
 namespace {
+
+constexpr int kSpinMicroseconds = 50;
 
 class Pool {
  public:
@@ -29,22 +32,36 @@ class Pool {
     }
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      task_ = &task, count_ = count, next_ = 0, helpers_ = busy_ = threads - 1;
+      task_ = &task, count_ = count, next_ = 0, helpers_ = threads - 1, busy_ = threads - 1;
       round_++;
     }
+    announced_.store(round_, std::memory_order_release);
     wake_.notify_all();
     take_tasks();
+    spin([this] { return busy_.load(std::memory_order_acquire) == 0; });
     std::unique_lock<std::mutex> lock(mutex_);
     done_.wait(lock, [this] { return busy_ == 0; });
   }
 
  private:
+  // The steps of a frame follow each other at once: a thread that looks for a moment is there, one that sleeps wakes late.
+  template <typename Ready>
+  static void spin(Ready ready) {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(kSpinMicroseconds);
+    while (!ready() && std::chrono::steady_clock::now() < until) {
+#if defined(__x86_64__)
+      __builtin_ia32_pause();
+#endif
+    }
+  }
+
   void take_tasks() {
     for (int i; (i = next_++) < count_;) (*task_)(i);
   }
   void work(int index, unsigned seen) {
-    std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
+      spin([&] { return announced_.load(std::memory_order_acquire) != seen; });
+      std::unique_lock<std::mutex> lock(mutex_);
       wake_.wait(lock, [&] { return stopping_ || round_ != seen; });
       if (stopping_) return;
       seen = round_;
@@ -60,8 +77,9 @@ class Pool {
   std::mutex mutex_;
   std::condition_variable wake_, done_;
   const std::function<void(int)> *task_ = nullptr;
-  std::atomic<int> next_{0};
-  int count_ = 0, helpers_ = 0, busy_ = 0;
+  std::atomic<int> next_{0}, busy_{0};
+  std::atomic<unsigned> announced_{0};  // round_, for those who look without the lock
+  int count_ = 0, helpers_ = 0;
   unsigned round_ = 0;
   bool stopping_ = false;
 };

@@ -1,4 +1,4 @@
-// Threads that wait for work without spinning.
+// Threads that wait for work, spinning for no more than a moment.
 #pragma once
 #include <functional>
 
