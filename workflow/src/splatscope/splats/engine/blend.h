@@ -219,8 +219,6 @@ static void blend_tile_backward(Frame &frame, const Model &model, const Gradient
     const Lanes cut = all(s.cut), opacity = all(s.opacity);
     const IntLanes number = all(e);
     for (int column = 0; column < kColumns; column++) {
-      const int first = entries[e].touched >> 8 * column & 15, last = entries[e].touched >> (8 * column + 4) & 15;
-      if (first > last) continue;
       uint32_t rows = entries[e].touched >> column * kBlockRows & ((1u << kBlockRows) - 1);
       if (!rows) continue;
       const Lanes dx = offsets.x + (left - s.x + column * kBlockWidth);
