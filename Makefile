@@ -2,7 +2,7 @@
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: setup demo test test-slow lint config lock real apt clean
+.PHONY: setup demo test test-slow lint config lock real bench-splat apt clean
 
 setup: $(INSTALLED)
 
@@ -35,6 +35,11 @@ lint: setup
 # Real photographs and real endoscopy through the whole workflow; the figures of bench/RESULTS.md.
 real: setup
 	. $(BIN)/activate && python bench/real_sequences.py $(or $(DATA),../shared/data)
+
+# The splat engine beside OpenSplat (a checkout of its sources) and gsplat's PyTorch reference; results/bench/splat.json.
+bench-splat: setup
+	. $(BIN)/activate && python bench/splat_engine.py --opensplat $(or $(OPENSPLAT),OpenSplat) \
+	  --run results --run results/real/fox_given_poses/results
 
 # The default configuration and its schema, from the typed model.
 config: setup

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -19,6 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before PyTorch is loaded; as in every job of the workflow
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -96,10 +99,11 @@ def forward_backward(count: int, width: int, height: int, peer, reference) -> di
     """One image and the gradients by all parameters: ours, OpenSplat's and gsplat's reference's."""
     gaussians, camera = tissue(count, width, height), tissue_camera(width, height)
     pose, intrinsics = as_tensors(np.eye(4), camera)
-    by_image = torch.randn(height, width, 3, generator=torch.Generator().manual_seed(0))
+    by_image = torch.randn(3, height, width, generator=torch.Generator().manual_seed(0)).permute(1, 2, 0)
+    interleaved = by_image.contiguous()  # each gets its gradient as its own images lie in memory
     leaves = {name: getattr(gaussians, name).clone().requires_grad_() for name in PARAMETERS}
 
-    def run(draw) -> Callable[[], None]:
+    def run(draw, by_image) -> Callable[[], None]:
         def work():
             for leaf in leaves.values():
                 leaf.grad = None
@@ -122,14 +126,18 @@ def forward_backward(count: int, width: int, height: int, peer, reference) -> di
     def ours(threads: int):
         return lambda: render(Gaussians(**leaves), pose, intrinsics, width, height, threads=threads).color[0]
 
-    works = {"ours": run(ours(THREADS)), "one thread": run(ours(1)), "opensplat": run(by_peer)}
+    works = {
+        "ours": run(ours(THREADS), by_image),
+        "one thread": run(ours(1), by_image),
+        "opensplat": run(by_peer, interleaved),
+    }
     with torch.no_grad():
         image, other = ours(THREADS)(), by_peer()
         print(
             f"{count} at {width}x{height}: mean abs difference of the images {float((image - other).abs().mean()):.1e}"
         )
     if reference:
-        works["gsplat"] = run(by_reference)
+        works["gsplat"] = run(by_reference, interleaved)
     return works
 
 

@@ -287,6 +287,23 @@ def test_light_at_the_camera_falls_with_distance_and_angle(backend):
         torch.testing.assert_close(lit.color, unlit.color * factor, rtol=1e-4, atol=1e-6)
 
 
+@needs_native
+def test_background_and_its_gradients_agree():
+    gaussians, (pose, intrinsics) = make_scene(60), make_camera()
+    weight = torch.from_numpy(np.random.default_rng(0).normal(size=(1, HEIGHT, WIDTH, 3))).float()
+    found = {}
+    for backend in ("native", "reference"):
+        background = torch.tensor([0.2, 0.5, 0.9], requires_grad=True)
+        means = gaussians.means.clone().requires_grad_()
+        drawn = render(
+            replace(gaussians, means=means), pose, intrinsics, WIDTH, HEIGHT, backend=backend, background=background
+        )
+        (drawn.color * weight).sum().backward()
+        found[backend] = drawn.color.detach(), background.grad, means.grad
+    for ours, reference in zip(*found.values()):
+        torch.testing.assert_close(ours, reference, rtol=1e-3, atol=1e-4)
+
+
 def test_wrong_shapes_are_named():
     gaussians, (pose, intrinsics) = make_scene(10), make_camera()
     with pytest.raises(ValueError, match=r"expected features \[10, E\], got \[9, 2\]"):

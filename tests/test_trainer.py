@@ -22,7 +22,7 @@ from splatscope.splats.gaussians import Gaussians, read_ply, write_ply
 from splatscope.splats.initialise import PointCloud, TrainingView, initial_gaussians, look_distance
 from splatscope.splats.losses import depth_variance, image_loss
 from splatscope.splats.optimizer import Adam
-from splatscope.splats.rasterizer import render
+from splatscope.splats.rasterizer import Render, render
 from splatscope.splats.refinement import refine
 from splatscope.splats.stage import train_splat
 from splatscope.splats.trainer import heldout_views, train_gaussians
@@ -226,6 +226,26 @@ def test_depth_variance_is_that_of_the_blended_layers():
     mean = weights @ [near, far] / weights.sum()
     expected = weights @ (np.array([near, far]) - mean) ** 2 / 50**2
     assert float(depth_variance(drawn, 50.0)) == pytest.approx(expected, rel=0.02)
+
+
+@needs_native
+def test_native_depth_variance_agrees_with_plain_pytorch():
+    rng = np.random.default_rng(0)
+    alpha, depth, squares = (
+        torch.from_numpy(rng.uniform(low, high, (1, 37, 41))) for low, high in ((0, 1), (0, 90), (0, 0.1))
+    )
+    alpha[0, 0, :5] = 0
+    values, gradients = [], []
+    for dtype in (torch.float32, torch.float64):  # native, PyTorch
+        leaves = [value.to(dtype, copy=True).requires_grad_() for value in (alpha, depth, squares)]
+        drawn = Render(None, leaves[0], leaves[1], leaves[2][..., None])
+        loss = depth_variance(drawn, 60.0) * 3
+        loss.backward()
+        values.append(float(loss))
+        gradients.append([leaf.grad for leaf in leaves])
+    assert values[0] == pytest.approx(values[1], rel=1e-4)
+    for ours, reference in zip(*gradients):
+        torch.testing.assert_close(ours.double(), reference, rtol=1e-3, atol=1e-6)
 
 
 def test_the_depth_regulariser_thins_surfaces(views):
