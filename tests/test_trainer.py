@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import av
 import numpy as np
 import pandas as pd
 import plyfile
@@ -26,6 +27,7 @@ from splatscope.splats.rasterizer import Render, render
 from splatscope.splats.refinement import refine
 from splatscope.splats.stage import train_splat
 from splatscope.splats.trainer import heldout_views, train_gaussians
+from splatscope.splats.turntable import turntable_poses, write_turntable
 
 WIDTH, HEIGHT = 64, 48
 CAMERA = Camera(WIDTH, HEIGHT, 60.0, 60.0, 31.0, 25.0)
@@ -384,6 +386,7 @@ def run_stage(folder, out="out", config=None, points=True):
         curve_path=folder / out / "curve.csv",
         summary_path=folder / out / "splat.json",
         heldout_path=folder / out / "heldout.png",
+        turntable_path=folder / out / "turntable.mp4",
         checkpoint_path=folder / out / "checkpoint.pt",
     )
 
@@ -391,7 +394,13 @@ def run_stage(folder, out="out", config=None, points=True):
 def test_stage_writes_model_curve_summary_and_picture(inputs):
     run_stage(inputs)
     out = inputs / "out"
-    assert sorted(path.name for path in out.iterdir()) == ["curve.csv", "heldout.png", "model.ply", "splat.json"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "curve.csv",
+        "heldout.png",
+        "model.ply",
+        "splat.json",
+        "turntable.mp4",
+    ]
     model, summary = read_ply(out / "model.ply"), json.loads((out / "splat.json").read_text())
     assert len(model) == summary["gaussians"]
     assert summary["image_size"] == [48, 36] and summary["training_views"] == 14
@@ -399,7 +408,21 @@ def test_stage_writes_model_curve_summary_and_picture(inputs):
     assert list(pd.read_csv(out / "curve.csv").columns) == ["iteration", "psnr_heldout", "count", "seconds"]
     assert decode_image((out / "heldout.png").read_bytes()).shape == (360, 480, 3)
     run_stage(inputs, "again")
-    assert (inputs / "again" / "model.ply").read_bytes() == (out / "model.ply").read_bytes()
+    for name in ("model.ply", "turntable.mp4"):
+        assert (inputs / "again" / name).read_bytes() == (out / name).read_bytes()
+
+
+def test_the_turntable_goes_around_where_the_cameras_stood(views, tmp_path):
+    stood = np.stack([view.world_from_camera for view in views])
+    poses = turntable_poses(stood, 60.0, 8)
+    np.testing.assert_allclose(poses[:, :3, 3].mean(0), stood[:, :3, 3].mean(0), atol=1e-9)
+    np.testing.assert_allclose(poses[:, :2, 3].std(0), stood[:, :2, 3].std(0), rtol=0.1)
+    focus = poses[:, :3, 3] + 60 * poses[:, :3, 2]
+    assert np.ptp(focus, axis=0).max() < 3  # all look at one place
+    write_turntable(tmp_path / "film.mp4", make_truth(), views, 60.0)
+    with av.open(str(tmp_path / "film.mp4")) as film:
+        pictures = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+    assert len(pictures) == 96 and pictures[0].shape == (HEIGHT, WIDTH, 3) and np.std(pictures[48]) > 10
 
 
 def test_stage_undistorts(inputs):

@@ -13,6 +13,7 @@ rule train_splat:
         curve="results/splat/{model}/curve.csv",
         summary="results/splat/{model}/splat.json",
         heldout="results/splat/{model}/heldout.png",
+        turntable="results/splat/{model}/turntable.mp4",
     log:
         "results/logs/train_splat/{model}.log",
     benchmark:

@@ -15,6 +15,7 @@ with run_job(snakemake):
         curve_path=Path(out.curve),
         summary_path=Path(out.summary),
         heldout_path=Path(out.heldout),
+        turntable_path=Path(out.turntable),
         checkpoint_path=Path(out.splat).with_name("checkpoint.pt"),
         threads=snakemake.threads,
     )

@@ -12,10 +12,11 @@ from splatscope.meshes import textures
 from splatscope.meshes.materials import COORDINATES, Material, MaterialLibrary
 from splatscope.meshes.mesh import Mesh
 from splatscope.meshes.renderer import Part, Renderer, Scene
-from splatscope.phantom.endoscope import Endoscope, open_video
+from splatscope.phantom.endoscope import Endoscope
 from splatscope.phantom.motion import waves
 from splatscope.phantom.rig import make_rig
 from splatscope.phantom.tracker import FieldDistortion, measure, missing_rows, write_log
+from splatscope.video import open_video
 
 
 def render_checkerboard_recording(

@@ -1,16 +1,10 @@
-"""From linear radiance to what comes out of an endoscope: lens, vignette, sensor, video file."""
+"""From linear radiance to what comes out of an endoscope: lens, vignette, sensor."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
-import av
 import cv2
 import numpy as np
 
-from splatscope.files import atomic_path
 from splatscope.geometry import Camera
 
 LEVELS = 4096  # steps of the linear sensor
@@ -80,21 +74,3 @@ class Endoscope:
         image += deviation
         np.clip(image, 0, LEVELS, out=image)
         return np.take(self._table, image.astype(np.uint16))
-
-
-@contextmanager
-def open_video(path: str | Path, width: int, height: int, frames_per_second: int, crf: int) -> Iterator:
-    """Yield a function that appends uint8 [H, W, 3] frames to an H.264 file; equal frames give equal bytes."""
-    with atomic_path(path) as temporary, av.open(str(temporary), "w") as container:
-        stream = container.add_stream("libx264", rate=frames_per_second)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.codec_context.thread_count = 1
-        stream.options = {"crf": str(crf), "preset": "veryfast", "threads": "1"}
-
-        def append(image: np.ndarray) -> None:
-            for packet in stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")):
-                container.mux(packet)
-
-        yield append
-        for packet in stream.encode():
-            container.mux(packet)

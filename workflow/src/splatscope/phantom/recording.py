@@ -12,11 +12,12 @@ from splatscope.config.phantom import PhantomConfig
 from splatscope.files import write_table
 from splatscope.geometry import invert, pose_columns
 from splatscope.meshes.renderer import Picture, Renderer
-from splatscope.phantom.endoscope import Endoscope, open_video
+from splatscope.phantom.endoscope import Endoscope
 from splatscope.phantom.rig import RECORDINGS, TOOL, Rig, make_rig
 from splatscope.phantom.stages import Stage, build_stage
 from splatscope.phantom.tracker import FieldDistortion, measure, missing_rows, write_log
 from splatscope.shards import Frame, write_shard
+from splatscope.video import open_video
 
 LABEL_COLOURS = np.random.default_rng(7).integers(60, 255, (256, 3)).astype(np.uint8)
 LABEL_COLOURS[0] = 0

@@ -21,6 +21,7 @@ from splatscope.splats.gaussians import Gaussians, write_ply
 from splatscope.splats.initialise import PointCloud, TrainingView
 from splatscope.splats.rasterizer import render
 from splatscope.splats.trainer import TrainingResult, train_gaussians
+from splatscope.splats.turntable import write_turntable
 
 MIN_VIEWS = 8
 STRIP_VIEWS, STRIP_WIDTH = 6, 240  # pictures in heldout.png, and the width of each in px
@@ -39,6 +40,7 @@ def train_splat(
     curve_path: Path,
     summary_path: Path,
     heldout_path: Path,
+    turntable_path: Path,
     checkpoint_path: Path | None = None,
     threads: int | None = None,
 ) -> None:
@@ -52,6 +54,7 @@ def train_splat(
         curve_path: gets the training curve as csv (iteration, psnr_heldout, count, seconds).
         summary_path: gets figures as json. It holds seconds, so it differs from run to run; the model does not.
         heldout_path: gets a strip of held-out photographs above what the model shows there.
+        turntable_path: gets a film (mp4) around the model, from where its cameras stood.
         checkpoint_path: where an interrupted training leaves its state; removed at the end.
 
     Raises InputError for fewer than 8 frames with poses, a broken point cloud, or files that do not fit each other.
@@ -82,6 +85,7 @@ def train_splat(
     write_ply(model_path, result.gaussians)
     write_table(curve_path, pd.DataFrame(result.curve))
     write_bytes(heldout_path, encode_png(_heldout_strip(views, result, threads)))
+    write_turntable(turntable_path, result.gaussians, views, result.extent, threads)
     write_json(summary_path, _summary(views, names, result, config))
     if checkpoint_path is not None:
         Path(checkpoint_path).unlink(missing_ok=True)
