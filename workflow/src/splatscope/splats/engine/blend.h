@@ -264,7 +264,7 @@ static void blend_tile_backward(Frame &frame, const Model &model, const Gradient
 static void blend(Frame &frame, const Model &model, const RasterPlanes &planes, int tile) {
   switch (frame.channels) {
     case 4: return blend_tile<4>(frame, model, planes, tile);
-    case 5: return blend_tile<5>(frame, model, planes, tile);  // one tool's label beside colour and depth
+    case 5: return blend_tile<5>(frame, model, planes, tile);
     default: return blend_tile<0>(frame, model, planes, tile);
   }
 }
