@@ -82,7 +82,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
   pybind11::class_<Trainer>(module, "Trainer")
       .def(pybind11::init<std::vector<torch::Tensor>, torch::Tensor, torch::Tensor, torch::Tensor, torch::Tensor, int,
                           int, int>())
-      .def("step", &Trainer::step)
-      .def("render", &Trainer::render)
+      .def("step", &Trainer::step, pybind11::call_guard<pybind11::gil_scoped_release>())
+      .def("render", &Trainer::render, pybind11::call_guard<pybind11::gil_scoped_release>())
       .def("count", &Trainer::count);
 }
