@@ -105,7 +105,8 @@ def test_tracker_poses_stand_in_for_colmap(fox, fox_images, shared_data, tmp_pat
     np.testing.assert_allclose(invert(model.camera_from_world), np.delete(tracker_from_camera, 3, axis=0), atol=1e-6)
     with pytest.raises(InputError, match="camera_sensor_from_camera"):
         reconstruct_group([recording], config, 0, tmp_path / "sfm")
-    write_json(recording.summary, {"hand_eye": {"camera_sensor_from_camera": hand_eye.tolist()}})
+    found = {"checkerboard": {"camera_sensor_from_camera": hand_eye.tolist()}, "epipolar": None}
+    write_json(recording.summary, {"hand_eye": found})
     assert reconstruct_group([recording], config, 0, tmp_path / "checkerboard") == summary | {"seconds": ANY}
     with pytest.raises(InputError, match="no reading of a sensor"):
         reconstruct_group([fox], config, 0, tmp_path / "sfm", camera_sensor_from_camera=hand_eye)

@@ -243,7 +243,7 @@ def test_native_depth_variance_agrees_with_plain_pytorch():
         drawn = Render(None, leaves[0], leaves[1], leaves[2][..., None])
         loss = depth_variance(drawn, 60.0) * 3
         loss.backward()
-        values.append(float(loss))
+        values.append(float(loss.detach()))
         gradients.append([leaf.grad for leaf in leaves])
     assert values[0] == pytest.approx(values[1], rel=1e-4)
     for ours, reference in zip(*gradients):
