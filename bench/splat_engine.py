@@ -231,7 +231,7 @@ def time_to_quality(table: Table, name: str, views, points, module, version: str
         table.add(work, there[0], seconds, version, "s", 40, **more)
     else:
         table.missing(work, f"ours ended at {best:.2f} dB, below {reached:.2f} dB")
-    full = SplatConfig(max_gaussians=count, initial_gaussians=min(4000, count))
+    full = SplatConfig(max_gaussians=count)
     result = train_gaussians(views, points, full, 0, threads=THREADS)
     ours = float(np.mean(result.heldout_psnr))
     print(f"{name}: held-out PSNR at {count} Gaussians: ours {ours:.2f} dB, OpenSplat {reached:.2f} dB", flush=True)

@@ -1,11 +1,12 @@
 // The C interface, and the steps between projection and blending: depth sort and tile lists.
 #include "engine.h"
 
-#include <malloc.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "pool.h"
 

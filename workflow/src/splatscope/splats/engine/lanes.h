@@ -87,7 +87,6 @@ INLINE IntLanes numbered() {
   for (int lane = 0; lane < kLanes; lane++) lanes[lane] = lane;
   return lanes;
 }
-INLINE Lanes magnitude(Lanes a) { return (Lanes)((IntLanes)a & 0x7fffffff); }
 
 // 2^x for x in [-126, 126], relative error below 2e-7
 INLINE Lanes exp2(Lanes x) {
