@@ -112,7 +112,7 @@ def test_native_agrees_for_parts_of_the_output(outputs):
 
 @needs_native
 @pytest.mark.parametrize("name", ["avx512", "avx2", "baseline"])
-@pytest.mark.parametrize("channels", [0, 2])
+@pytest.mark.parametrize("channels", [0, 1, 2])
 def test_every_instruction_set_agrees(name, channels):
     best = native.kernels()
     if not native.use_kernels(name):
@@ -320,3 +320,38 @@ def test_without_the_extension_the_reference_draws_and_says_so(monkeypatch):
     with pytest.warns(UserWarning, match="not built"):
         result = render(gaussians, pose, intrinsics, WIDTH, HEIGHT)
     assert torch.equal(result.color, render(gaussians, pose, intrinsics, WIDTH, HEIGHT, backend="reference").color)
+
+
+@needs_native
+def test_contributors_are_the_gaussians_with_the_largest_weights():
+    scene, camera = make_scene(), make_camera()
+    drawn = {
+        backend: render(scene, *camera, WIDTH, HEIGHT, backend=backend, contributors=True)
+        for backend in ("reference", "native")
+    }
+    expected = drawn["reference"].contributor
+    assert expected.dtype == torch.int32 and expected.shape == (1, HEIGHT, WIDTH)
+    assert (drawn["native"].contributor == expected).double().mean() > 0.999
+    assert (expected[drawn["reference"].alpha == 0] == -1).all()
+    # the weight of a Gaussian is what it gives to a channel that is 1 for it and 0 for all others
+    for number in expected.unique()[1:6]:
+        one = (torch.arange(len(scene)) == number).float()[:, None]
+        weights = render(scene, *camera, WIDTH, HEIGHT, backend="native", features=one).features[..., 0]
+        assert (weights[expected == number] > 0).all()
+
+
+@needs_native
+def test_absgrad_sums_the_magnitudes_of_the_pixels_pulls():
+    scene, (pose, intrinsics) = make_scene(40, size=(6, 4, 4)), make_camera()
+    width, height = 12, 9
+    intrinsics = intrinsics * torch.tensor([[12 / 70], [9 / 50], [1]])
+    weights = torch.from_numpy(np.random.default_rng(2).normal(size=(1, height, width, 3))).float()
+    offsets = torch.zeros(1, len(scene), 2, requires_grad=True)
+    drawn = render(scene, pose, intrinsics, width, height, backend="reference", mean_offsets=offsets)
+    by_pixel = (drawn.color * weights).sum(-1).flatten()
+    expected = sum(torch.autograd.grad(value, offsets, retain_graph=True)[0].abs() for value in by_pixel)
+    absgrad = torch.zeros_like(offsets)
+    drawn = render(scene, pose, intrinsics, width, height, backend="native", mean_offsets=offsets, absgrad=absgrad)
+    (drawn.color * weights).sum().backward()
+    assert (absgrad - expected).norm() < 1e-3 * expected.norm()
+    assert (absgrad >= offsets.grad.abs() - 1e-5).all()

@@ -17,16 +17,18 @@ def image_loss(
     ssim_weight: float = 0.2,
     threads: int | None = None,
 ) -> torch.Tensor:
-    """(1 - w) * L1 + w * (1 - SSIM) of images [H, W, 3] in 0..1, differentiable by `image`.
+    """(1 - w) * L1 + w * (1 - SSIM) of images [H, W, 3] in 0..1, differentiable by `image`, which may also be the
+    [1, H, W, 3] of a render.
 
     Where `mask` [H, W] (bool) is False, the image counts as equal to the target: no loss, no gradient. L1 is the mean
     over the pixels that count; SSIM the mean over all 11 x 11 Gaussian windows that lie wholly in the image. Images
     smaller than a window give L1 alone.
     """
-    if min(image.shape[:2]) < WINDOW:
+    if min(target.shape[:2]) < WINDOW:
         ssim_weight = 0.0
     elif native.available() and image.dtype == torch.float32 and image.device.type == "cpu":
         return _NativeLoss.apply(image, target, mask, ssim_weight, threads or torch.get_num_threads())
+    image = image.reshape(target.shape)
     if mask is not None:
         image = torch.where(mask[..., None], image, target)
     counted = image.numel() if mask is None else max(int(mask.sum()) * image.shape[2], 1)
@@ -39,7 +41,7 @@ def depth_variance(drawn: Render, extent: float) -> torch.Tensor:
 
     The variance is weighted as the blending is. `drawn.features` [C, H, W, 1] must hold ((depth - extent) / extent)^2.
     """
-    inputs = drawn.alpha, drawn.accumulated_depth, drawn.features[..., 0]
+    inputs = drawn.alpha, drawn.accumulated_depth, drawn.features.squeeze(-1)
     if native.available() and all(value.dtype == torch.float32 and value.device.type == "cpu" for value in inputs):
         return _NativeVariance.apply(*inputs, extent)
     alpha, depth, squares = inputs
@@ -64,7 +66,9 @@ def ssim(image: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 class _NativeLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, image, target, mask, ssim_weight, threads):
-        planar = [value.detach().permute(2, 0, 1).contiguous() for value in (image, target)]
+        ctx.shape = image.shape
+        image = image.detach() if image.ndim == 3 else image.detach()[0]
+        planar = [value.permute(2, 0, 1).contiguous() for value in (image, target)]
         mask = None if mask is None else mask.contiguous()
         loss, gradient = native.image_loss(*planar, mask, ssim_weight, threads)
         ctx.save_for_backward(gradient)
@@ -74,7 +78,7 @@ class _NativeLoss(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, by_loss):
         (gradient,) = ctx.saved_tensors
-        return _scaled(gradient, by_loss).permute(1, 2, 0), None, None, None, None
+        return _scaled(gradient, by_loss).permute(1, 2, 0).view(ctx.shape), None, None, None, None
 
 
 class _NativeVariance(torch.autograd.Function):

@@ -35,7 +35,7 @@ class _View(ctypes.Structure):
 
 class _Gradients(ctypes.Structure):
     _fields_ = [
-        *((name, c_void_p) for name in _INPUTS),
+        *((name, c_void_p) for name in (*_INPUTS, "absolute_offsets")),
         ("camera_from_world", POINTER(c_double)),
     ]
 
@@ -66,7 +66,7 @@ def _library() -> ctypes.CDLL | None:
     library.splat_delete_frame.argtypes = [c_void_p]
     library.splat_kernels.restype = c_char_p
     library.splat_use_kernels.argtypes = [c_char_p]
-    library.splat_forward.argtypes = [c_void_p, POINTER(_Model), POINTER(_View)] + [c_void_p] * 4
+    library.splat_forward.argtypes = [c_void_p, POINTER(_Model), POINTER(_View)] + [c_void_p] * 5
     library.splat_backward.argtypes = [c_void_p, POINTER(_Model)] + [c_void_p] * 4 + [POINTER(_Gradients)]
     library.splat_backward.restype = None
     library.splat_image_loss.argtypes = [c_void_p] * 3 + [c_int] * 3 + [c_float, c_int] + [c_void_p] * 2
@@ -127,10 +127,15 @@ def rasterize(
     sh_degree: int,
     near_plane: float,
     mean_offsets: torch.Tensor | None,
-    background: torch.Tensor | None,
+    contributors: bool = False,
+    absgrad: torch.Tensor | None = None,
+    background: torch.Tensor | None = None,
     threads: int | None = None,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor]:
-    """As reference.rasterize, for float32 tensors on the CPU, over `background` [3]."""
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor, torch.Tensor | None]:
+    """As reference.rasterize, for float32 tensors on the CPU, over `background` [3].
+
+    `absgrad` [N, 2] float32 is filled by the backward pass, see rasterizer.render.
+    """
     for name in ("means", "quaternions", "log_scales", "opacity_logits", "sh", "light"):
         value = getattr(gaussians, name)
         if value is not None and (value.dtype != torch.float32 or value.device.type != "cpu"):
@@ -150,6 +155,8 @@ def rasterize(
         background,
         intrinsics,
         (width, height, sh_degree, near_plane, threads or torch.get_num_threads()),
+        contributors,
+        absgrad,
     )
 
 
@@ -157,7 +164,8 @@ class _Rasterize(torch.autograd.Function):
     @staticmethod
     def forward(ctx, *arguments):
         ctx.set_materialize_grads(False)
-        *values, pose, background, intrinsics, (width, height, sh_degree, near_plane, threads) = arguments
+        *values, pose, background, intrinsics, view, contributors, absgrad = arguments
+        width, height, sh_degree, near_plane, threads = view
         if not (torch.isfinite(pose).all() and torch.isfinite(intrinsics).all()):
             raise ValueError("NaN or infinity in camera_from_world or intrinsics")
         values = [None if value is None else value.detach().float().contiguous() for value in values]
@@ -167,9 +175,11 @@ class _Rasterize(torch.autograd.Function):
         view.near_plane = near_plane
         view.background[:] = [0, 0, 0] if background is None else background.tolist()
 
-        color, alpha, depth = torch.empty(3, height, width), torch.empty(height, width), torch.empty(height, width)
+        # with the leading axis of one camera: adding it later would cost a copy of the gradient
+        color, alpha, depth = (torch.empty(1, *more, height, width) for more in ((3,), (), ()))
         features = values[_INPUTS.index("features")]
-        blended = None if features is None else torch.empty(features.shape[1], height, width)
+        blended = None if features is None else torch.empty(1, features.shape[1], height, width)
+        contributor = torch.empty(1, height, width, dtype=torch.int32) if contributors else None
         ctx.frame = _Frame()
         invalid = _library().splat_forward(
             ctx.frame.pointer,
@@ -179,21 +189,25 @@ class _Rasterize(torch.autograd.Function):
             depth.data_ptr(),
             _pointer(blended),
             alpha.data_ptr(),
+            _pointer(contributor),
         )
         if invalid:
             raise ValueError("NaN or infinity in the Gaussians or their features")
         ctx.save_for_backward(*values, alpha)
-        ctx.pose_shape, ctx.pose_dtype = pose.shape, pose.dtype
-        return color.permute(1, 2, 0), depth, None if blended is None else blended.permute(1, 2, 0), alpha
+        ctx.pose_shape, ctx.pose_dtype, ctx.absgrad = pose.shape, pose.dtype, absgrad
+        if contributor is not None:
+            ctx.mark_non_differentiable(contributor)
+        blended = None if blended is None else blended.permute(0, 2, 3, 1)
+        return color.permute(0, 2, 3, 1), depth, blended, alpha, contributor
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, by_color, by_depth, by_features, by_alpha):
+    def backward(ctx, by_color, by_depth, by_features, by_alpha, _):
         *values, alpha = ctx.saved_tensors
         incoming = [
-            None if by_color is None else by_color.permute(2, 0, 1),
+            None if by_color is None else by_color.permute(0, 3, 1, 2),
             by_depth,
-            None if by_features is None else by_features.permute(2, 0, 1),
+            None if by_features is None else by_features.permute(0, 3, 1, 2),
             by_alpha,
         ]
         incoming = [None if value is None else value.float().contiguous() for value in incoming]
@@ -206,7 +220,7 @@ class _Rasterize(torch.autograd.Function):
             ctx.frame.pointer,
             _model(values),
             *(_pointer(value) for value in incoming),
-            _Gradients(*(_pointer(value) for value in gradients), pose),
+            _Gradients(*(_pointer(value) for value in (*gradients, ctx.absgrad)), pose),
         )
         by_pose = None
         if pose is not None:
@@ -214,8 +228,8 @@ class _Rasterize(torch.autograd.Function):
             by_pose[:3] = torch.tensor(list(pose), dtype=ctx.pose_dtype).view(3, 4)
         by_background = None
         if ctx.needs_input_grad[len(_INPUTS) + 1] and by_color is not None:
-            by_background = torch.einsum("hw,hwc->c", 1 - alpha, by_color)
-        return (*gradients, by_pose, by_background, None, None)
+            by_background = torch.einsum("ihw,ihwc->c", 1 - alpha, by_color)
+        return (*gradients, by_pose, by_background, None, None, None, None)
 
 
 def image_loss(

@@ -26,6 +26,9 @@ class Render:
     alpha: torch.Tensor  # [C, H, W] accumulated opacity
     accumulated_depth: torch.Tensor  # [C, H, W] depth along the optical axis in mm, blended like a colour over 0
     features: torch.Tensor | None  # [C, H, W, E] alpha-composited over 0; None where none were given
+    contributor: torch.Tensor | None = (
+        None  # int32 [C, H, W] Gaussian with the largest weight, -1 for none; if asked for
+    )
 
     @property
     def depth(self) -> torch.Tensor:
@@ -46,6 +49,8 @@ def render(
     sh_degree: int | None = None,
     near_plane: float = NEAR_PLANE,
     mean_offsets: torch.Tensor | None = None,
+    absgrad: torch.Tensor | None = None,
+    contributors: bool = False,
     threads: int | None = None,
 ) -> Render:
     """Draw the Gaussians into C cameras of `width` x `height` pixels.
@@ -60,12 +65,15 @@ def render(
         near_plane: mm; Gaussians whose centre lies nearer are not drawn.
         mean_offsets: [C, N, 2] px added to the projected means (reference and native): zeros whose gradient tells
             how each Gaussian pulls in the image.
+        absgrad: [C, N, 2] float32 (native): the backward pass fills it with the gradient by `mean_offsets` whose pixels
+            count by their magnitudes, so that opposite pulls do not cancel (AbsGS, Ye et al. 2024).
+        contributors: also tell which Gaussian weighs most in each pixel (reference and native).
         threads: of the native backend; torch's number when None. Results are equal to the byte for any number.
 
     Gradients flow to every tensor of the Gaussians, to `features`, `background`, `mean_offsets` and
     `camera_from_world`. ValueError for shapes that do not fit and for NaN or infinity in any input.
     """
-    _check_shapes(gaussians, camera_from_world, intrinsics, width, height, background, features, mean_offsets)
+    _check_shapes(gaussians, camera_from_world, intrinsics, width, height, background, features, mean_offsets, absgrad)
     sh_degree = gaussians.sh_degree if sh_degree is None else min(sh_degree, gaussians.sh_degree)
     backend = choose_backend(gaussians) if backend == "auto" else backend
     if backend == "native":
@@ -73,7 +81,12 @@ def render(
     else:  # native looks for them while it reads the numbers anyway
         _check_finite(gaussians, camera_from_world, intrinsics, features)
 
+    if absgrad is not None and backend != "native":
+        raise ValueError(f"absgrad needs the native backend, not {backend}")
+    contributor = None
     if backend == "gsplat":
+        if contributors:
+            raise ValueError("the gsplat backend does not tell contributors: blend one feature per label instead")
         from splatscope.splats import cuda
 
         color, depth, blended, alpha = cuda.rasterize(
@@ -84,18 +97,19 @@ def render(
         for index in range(len(camera_from_world)):
             offsets = None if mean_offsets is None else mean_offsets[index]
             camera = (camera_from_world[index], intrinsics[index], width, height)
-            arguments = (gaussians, *camera, features, sh_degree, near_plane, offsets)
+            arguments = (gaussians, *camera, features, sh_degree, near_plane, offsets, contributors)
             if backend == "native":
-                views.append(native.rasterize(*arguments, background, threads))
+                magnitudes = None if absgrad is None else absgrad[index]
+                views.append(native.rasterize(*arguments, magnitudes, background, threads))
             else:
                 views.append(reference.rasterize(*arguments))
-        color, depth, blended, alpha = (None if values[0] is None else _stacked(values) for values in zip(*views))
+        color, depth, blended, alpha, contributor = (_joined(values) for values in zip(*views))
     else:
         raise ValueError(f"expected backend to be one of {', '.join(BACKENDS)}, got {backend!r}")
 
     if background is not None and backend != "native":
         color = color + (1 - alpha[..., None]) * background
-    return Render(color, alpha, depth, blended)
+    return Render(color, alpha, depth, blended, contributor)
 
 
 def choose_backend(gaussians: Gaussians) -> str:
@@ -114,13 +128,14 @@ def choose_backend(gaussians: Gaussians) -> str:
     return "reference"
 
 
-def _check_shapes(gaussians, camera_from_world, intrinsics, width, height, background, features, mean_offsets):
+def _check_shapes(gaussians, camera_from_world, intrinsics, width, height, background, features, mean_offsets, absgrad):
     count, cameras = len(gaussians), len(camera_from_world)
     for name, value, shape in (
         ("camera_from_world", camera_from_world, (cameras, 4, 4)),
         ("intrinsics", intrinsics, (cameras, 3, 3)),
         ("background", background, (3,)),
         ("mean_offsets", mean_offsets, (cameras, count, 2)),
+        ("absgrad", absgrad, (cameras, count, 2)),
     ):
         if value is not None and tuple(value.shape) != shape:
             raise ValueError(f"expected {name} {list(shape)}, got {list(value.shape)}")
@@ -149,5 +164,5 @@ def _check_finite(gaussians, camera_from_world, intrinsics, features):
             raise ValueError(f"NaN or infinity in {name}")
 
 
-def _stacked(values: tuple[torch.Tensor, ...]) -> torch.Tensor:
-    return torch.stack(values) if len(values) > 1 else values[0][None]
+def _joined(values: tuple[torch.Tensor | None, ...]) -> torch.Tensor | None:
+    return values[0] if len(values) == 1 or values[0] is None else torch.cat(values)

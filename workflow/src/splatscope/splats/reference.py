@@ -22,8 +22,11 @@ def rasterize(
     sh_degree: int,
     near_plane: float,
     mean_offsets: torch.Tensor | None,  # [N, 2] px
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor]:
-    """What one camera sees: colour [H, W, 3] over black, accumulated depth [H, W], features [H, W, E], alpha [H, W]."""
+    contributors: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor, torch.Tensor | None]:
+    """What one camera sees: colour [1, H, W, 3] over black, accumulated depth [1, H, W], features [1, H, W, E], alpha
+    [1, H, W] and the Gaussians with the largest weights, int32 [1, H, W].
+    """
     rotation, translation = camera_from_world[:3, :3], camera_from_world[:3, 3]
     in_camera = gaussians.means @ rotation.T + translation  # [N, 3]
     opacities = torch.sigmoid(gaussians.opacity_logits)
@@ -52,8 +55,14 @@ def rasterize(
     channels = [colours, in_camera[:, 2:]]
     if features is not None:
         channels.append(features[kept])
-    blended = _composite(centres, covariances, opacities, torch.cat(channels, -1), width, height)
-    return blended[..., :3], blended[..., 3], None if features is None else blended[..., 4:-1], blended[..., -1]
+    blended, largest = _composite(centres, covariances, opacities, torch.cat(channels, -1), width, height)
+    blended = blended[None]
+    contributor = None
+    if contributors:
+        numbers = torch.cat([kept, kept.new_tensor([-1])])  # -1 behind them: nobody
+        contributor = numbers[largest].int()[None]
+    features = None if features is None else blended[..., 4:-1]
+    return blended[..., :3], blended[..., 3], features, blended[..., -1], contributor
 
 
 def brightness(in_camera: torch.Tensor, light: torch.Tensor) -> torch.Tensor:
@@ -98,7 +107,9 @@ def rotations(quaternions: torch.Tensor) -> torch.Tensor:
 
 
 def _composite(centres, covariances, opacities, channels, width, height):
-    """Channels and alpha [H, W, K + 1]: Gaussians in depth order blended front to back, tile by tile."""
+    """Channels and alpha [H, W, K + 1]: Gaussians in depth order blended front to back, tile by tile; and the index
+    [H, W] of the one with the largest weight, -1 where nothing is.
+    """
     a, b, c = covariances[:, 0, 0], covariances[:, 0, 1], covariances[:, 1, 1]
     determinant = a * c - b * b
     with torch.no_grad():  # half extents of the ellipse on which alpha falls to MIN_ALPHA
@@ -123,6 +134,10 @@ def _composite(centres, covariances, opacities, channels, width, height):
             log_after = torch.cumsum(torch.log1p(-alphas), -1)  # log of the light left behind each Gaussian
             before = torch.exp(torch.cat([torch.zeros_like(log_after[..., :1]), log_after[..., :-1]], -1))
             weights = torch.where(torch.exp(log_after.detach()) > MIN_TRANSMITTANCE, alphas * before, 0)
-            tiles.append(torch.cat([weights @ channels[index], weights.sum(-1, keepdim=True)], -1))
-        bands.append(torch.cat(tiles, 1))
-    return torch.cat(bands, 0)
+            blended = torch.cat([weights @ channels[index], weights.sum(-1, keepdim=True)], -1)
+            nobody = weights.new_zeros(weights.shape[:2] + (1,))
+            most, place = torch.cat([nobody, weights.detach()], -1).max(-1)
+            number = torch.cat([index.new_tensor([-1]), index])[torch.where(most > 0, place, 0)]
+            tiles.append((blended, number))
+        bands.append([torch.cat(parts, 1) for parts in zip(*tiles)])
+    return tuple(torch.cat(parts, 0) for parts in zip(*bands))

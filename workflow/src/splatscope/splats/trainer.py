@@ -153,7 +153,7 @@ class _Trainer:
         gaussians = self.gaussians()
         squares = self.squared_distances(gaussians, index) if config.depth_regulariser else None
         drawn = self.draw(gaussians, index, degree, background, offsets, squares)
-        loss = image_loss(drawn.color[0], self.images[index], self.masks[index], config.ssim_weight, self.threads)
+        loss = image_loss(drawn.color, self.images[index], self.masks[index], config.ssim_weight, self.threads)
         if config.depth_regulariser:
             loss = loss + config.depth_regulariser * depth_variance(drawn, self.extent)
         if config.opacity_regulariser:

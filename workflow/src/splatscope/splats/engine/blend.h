@@ -4,6 +4,8 @@
 
 constexpr int kBlockWidth = kLanes < 8 ? kLanes : 8, kBlockHeight = kLanes / kBlockWidth;
 constexpr int kColumns = kTile / kBlockWidth, kBlockRows = kTile / kBlockHeight, kBlocks = kColumns * kBlockRows;
+constexpr float kDark = 1e-20f;  // far below kMinTransmittance, far above what makes processors slow
+constexpr float kMinPower = -7.9943534f, kMaxPower = -1.4434169e-3f;  // log2 of kMinAlpha and kMaxAlpha
 
 struct LaneOffsets {
   Lanes x, y;  // of the pixel centres in a block
@@ -17,47 +19,65 @@ INLINE LaneOffsets lane_offsets() {
   return offsets;
 }
 
-// Fills `touched` of entries [begin, begin + kLanes), a lane for each. The tile starts at pixel (left, top).
-INLINE void find_touched(const Splat *splats, Entry *entries, int begin, int count, int left, int top) {
+// Entries of a tile side by side, field by field.
+constexpr int kBatch = 64, kGroups = kBatch / kLanes;
+struct Batch {
+  Lanes x[kGroups], y[kGroups];  // centres, from the tile's corner
+  Lanes skew[kGroups], fall_x[kGroups], fall_v[kGroups], lift[kGroups], value[4][kGroups];
+  const float *features[kBatch];
+  uint64_t touching[kBlocks];  // bit of each entry whose ellipse touches the block
+};
+INLINE Lanes broadcast(const Lanes *field, int i) { return all(((const float *)field)[i]); }
+
+// Sets the bits of one group of kLanes entries in `touching`, whose other bits are kept.
+INLINE void find_touching(Batch &batch, int group, Mask valid, Lanes curve, Lanes reach, Lanes turn) {
   const float margin = 1e-3f;  // px, for rounding
-  const int group = count - begin < kLanes ? count - begin : kLanes;
-  IntLanes splat = {};
-  for (int lane = 0; lane < group; lane++) splat[lane] = entries[begin + lane].rank * (sizeof(Splat) / sizeof(float));
-  auto field = [&](const float &first) { return gather(&first, splat); };
-  const Lanes x = left + 0.5f - field(splats->x), y = top + 0.5f - field(splats->y), skew = field(splats->skew);
-  const Lanes reach = field(splats->reach), curve = field(splats->curve), turn = field(splats->turn);
+  const Lanes x = 0.5f - batch.x[group], y = 0.5f - batch.y[group], skew = batch.skew[group];
   for (int column = 0; column < kColumns; column++) {
     const Lanes near = x + (float)(column * kBlockWidth), far = near + (float)(kBlockWidth - 1);
     const Lanes at_bottom = smaller(larger(-turn, near), far), at_top = smaller(larger(turn, near), far);
     const Lanes root_bottom = reach - curve * at_bottom * at_bottom, root_top = reach - curve * at_top * at_top;
     const Lanes low = -skew * at_top - root(larger(root_top, Lanes{})) - y - margin;
     const Lanes high = -skew * at_bottom + root(larger(root_bottom, Lanes{})) - y + margin;
-    const Lanes begins = larger(low, Lanes{});
-    const IntLanes whole = __builtin_convertvector(begins, IntLanes);
-    const Mask exact = at_least(__builtin_convertvector(whole, Lanes), begins);
-    const IntLanes first = select(exact, whole, whole + 1) / kBlockHeight;
-    const IntLanes last = __builtin_convertvector(smaller(high, all(kTile - 1.0f)), IntLanes) / kBlockHeight;
+    const IntLanes first = rounded_up(larger(low, Lanes{})) / kBlockHeight;
+    const IntLanes last = truncated(smaller(high, all(kTile - 1.0f))) / kBlockHeight;
     Mask hit = both(at_least(high, Lanes{}), at_least(all(kTile - 1.0f), low));
-    hit = both(hit, at_least(larger(root_bottom, root_top), Lanes{}));
+    hit = both(both(hit, valid), at_least(larger(root_bottom, root_top), Lanes{}));
     const IntLanes rows = select(hit, ((IntLanes{} + 2) << last) - ((IntLanes{} + 1) << first), IntLanes{});
-    for (int lane = 0; lane < group; lane++)
-      entries[begin + lane].touched |= (uint64_t)(rows[lane] > 0 ? rows[lane] : 0) << column * kBlockRows;
+    for (int row = 0; row < kBlockRows; row++)
+      batch.touching[column * kBlockRows + row] |= (uint64_t)bits(has_bit(rows, row)) << group * kLanes;
   }
 }
 
-struct RowStarts {
-  float y[kBlockRows];  // of the rows of blocks in a tile
-};
-INLINE RowStarts row_starts() {
-  RowStarts starts;
-  for (int row = 0; row < kBlockRows; row++) starts.y[row] = row * kBlockHeight;
-  return starts;
+// `count` entries, at most kBatch, of the tile that starts at pixel (left, top)
+INLINE void load_batch(const Frame &frame, const Model &model, const Entry *entries, int count, int ahead, int left,
+                       int top, Batch &batch) {
+  memset(batch.touching, 0, sizeof batch.touching);
+  for (int group = 0; group * kLanes < count; group++) {
+    Lanes fields[kSplatFields];
+    for (int lane = 0; lane < kLanes; lane++) {
+      const int i = group * kLanes + lane;
+      const uint32_t gaussian = entries[i < count ? i : count - 1].gaussian;
+      for (int part = 0; part < kSplatFields / kLanes; part++)
+        fields[part * kLanes + lane] = load(&frame.projected[gaussian].x + part * kLanes);
+      if (i + kBatch < ahead) __builtin_prefetch(&frame.projected[entries[i + kBatch].gaussian]);
+      if (model.features) batch.features[i] = model.features + (int64_t)gaussian * model.features_per_gaussian;
+    }
+    for (int part = 0; part < kSplatFields / kLanes; part++) transpose(fields + part * kLanes);
+    batch.x[group] = fields[0] - (float)left, batch.y[group] = fields[1] - (float)top;
+    batch.skew[group] = fields[2], batch.fall_x[group] = fields[3], batch.fall_v[group] = fields[4];
+    batch.lift[group] = fields[5];
+    for (int k = 0; k < 4; k++) batch.value[k][group] = fields[9 + k];
+    const Mask valid = less(numbered(), all(count - group * kLanes));
+    find_touching(batch, group, valid, fields[6], fields[7], fields[8]);
+  }
 }
 
 // Calls visit(block, lane, pixel, pixels) for each row of pixels of each block that has pixels in the image; `lane` is that
 // of the first. Lanes beyond are outside.
 template <typename Visit>
-INLINE void visit_pixels(const Frame &frame, int left, int top, Visit visit) {
+INLINE void visit_pixels(const Frame &frame, int tile, Visit visit) {
+  const int left = tile % frame.tiles_x * kTile, top = tile / frame.tiles_x * kTile;
   const int width = frame.view.width, height = frame.view.height;
   const bool whole = left + kTile <= width && top + kTile <= height;
   for (int block = 0; block < kBlocks; block++)
@@ -71,209 +91,240 @@ INLINE void visit_pixels(const Frame &frame, int left, int top, Visit visit) {
     }
 }
 
-// channel values of a rank: colour, depth, then features
-template <int CHANNELS>
-INLINE void load_values(const Frame &frame, const Model &model, uint32_t rank, int channels, float *values) {
-  const Splat &s = frame.splats[rank];
-  const int count = CHANNELS ? CHANNELS : channels;
-  values[0] = s.colour[0], values[1] = s.colour[1], values[2] = s.colour[2];
-  if (count > 3) values[3] = s.depth;
-  if (count > 4) {
-    const float *features = model.features + (int64_t)frame.order[rank] * model.features_per_gaussian;
-    for (int k = 4; k < count; k++) values[k] = features[k - 4];
-  }
+// Asks for the cache lines of a tile in `planes` planes before they are needed; rows lie too far apart for the processor
+// to guess.
+template <bool WRITE>
+INLINE void fetch_tile(const Frame &frame, const float *const *planes, int count, int tile) {
+  if (tile >= frame.tiles_x * frame.tiles_y) return;
+  const int left = tile % frame.tiles_x * kTile, top = tile / frame.tiles_x * kTile;
+  const int bottom = top + kTile < frame.view.height ? top + kTile : frame.view.height;
+  for (int k = 0; k < count; k++)
+    if (planes[k])
+      for (int y = top; y < bottom; y++) __builtin_prefetch(planes[k] + (size_t)y * frame.view.width + left, WRITE);
 }
 
-// CHANNELS = 0: as many as the frame has
+// What is known about the pixels of one block while they are blended.
 template <int CHANNELS>
+struct Pixels {
+  Lanes light;    // left behind all entries so far, those beyond the end of a pixel among them
+  Lanes through;  // left behind those before the end: the transmittance
+  Lanes sums[CHANNELS ? CHANNELS : kMaxChannels];
+  IntLanes end;           // number after the last entry before the end
+  IntLanes contributor;   // Gaussian with the largest weight so far, -1 for none
+  Lanes largest;          // that weight
+};
+
+// Blends the entries of a batch that touch the block, in order; returns whether any pixel is still open behind them.
+// CHANNELS = 0: as many as the frame has
+template <int CHANNELS, bool CONTRIBUTORS>
+INLINE bool blend_block(const Batch &batch, const Entry *entries, int begin, int block, int channels, Lanes x, Lanes y,
+                        Pixels<CHANNELS> &pixels, uint64_t *touched) {
+  Lanes light = pixels.light, through = pixels.through;
+  Lanes sums[CHANNELS ? CHANNELS : kMaxChannels];
+  for (int k = 0; k < channels; k++) sums[k] = pixels.sums[k];
+  IntLanes end = pixels.end;
+  bool open = true;
+  for (uint64_t touching = batch.touching[block]; touching; touching &= touching - 1) {
+    const int i = __builtin_ctzll(touching);
+    const Lanes dx = x - broadcast(batch.x, i), v = (y - broadcast(batch.y, i)) + broadcast(batch.skew, i) * dx;
+    const Lanes power =
+        broadcast(batch.lift, i) - broadcast(batch.fall_x, i) * dx * dx - broadcast(batch.fall_v, i) * v * v;
+    const Mask drawn = at_least(power, all(kMinPower));
+    const Lanes alpha = kept(drawn, smaller(all(kMaxAlpha), quick_exp2(power)));
+    // the light only falls: once it is too low, it stays so for all entries behind
+    const Lanes after = light * (1 - alpha);
+    const Mask before_end = above(after, all(kMinTransmittance));
+    if (!any(before_end)) {
+      open = false;
+      break;
+    }
+    const Lanes weight = kept(before_end, light * alpha);
+    for (int k = 0; k < (CHANNELS ? CHANNELS : channels); k++)
+      sums[k] += weight * (k < 4 ? broadcast(batch.value[k], i) : all(batch.features[i][k - 4]));
+    through = choose(before_end, after, through);
+    end = select(before_end, all(begin + i + 1), end);
+    if (CONTRIBUTORS) {
+      const Mask more = above(weight, pixels.largest);
+      pixels.largest = choose(more, weight, pixels.largest);
+      pixels.contributor = select(more, all((int32_t)entries[i].gaussian), pixels.contributor);
+    }
+    light = larger(after, all(kDark));
+    touched[i] |= 1ull << block;
+  }
+  pixels.light = light, pixels.through = through, pixels.end = end;
+  for (int k = 0; k < channels; k++) pixels.sums[k] = sums[k];
+  return open;
+}
+
+template <int CHANNELS, bool CONTRIBUTORS>
 static void blend_tile(Frame &frame, const Model &model, const RasterPlanes &planes, int tile) {
   const int channels = CHANNELS ? CHANNELS : frame.channels;
   const int left = tile % frame.tiles_x * kTile, top = tile / frame.tiles_x * kTile;
   const LaneOffsets offsets = lane_offsets();
-  const RowStarts starts = row_starts();
+  fetch_tile<true>(frame, planes.channel, channels, tile), fetch_tile<true>(frame, &planes.alpha, 1, tile);
 
-  Lanes light[kBlocks], sums[kBlocks * (CHANNELS ? CHANNELS : kMaxChannels)];
-  IntLanes end[kBlocks], inside[kBlocks] = {};
-  Mask alive[kBlocks];
-  visit_pixels(frame, left, top, [&](int block, int lane, size_t, int pixels) __attribute__((always_inline)) {
-    for (int k = 0; k < pixels; k++) inside[block][lane + k] = 1;
+  Pixels<CHANNELS> pixels[kBlocks];
+  for (auto &block : pixels) {
+    block.light = Lanes{}, block.through = all(1.0f), block.end = IntLanes{};
+    block.contributor = all(-1), block.largest = Lanes{};
+    for (int k = 0; k < channels; k++) block.sums[k] = Lanes{};
+  }
+  uint64_t open = 0;  // bit of each block that entries still can change
+  visit_pixels(frame, tile, [&](int block, int lane, size_t, int count) __attribute__((always_inline)) {
+    for (int k = 0; k < count; k++) pixels[block].light[lane + k] = 1;
+    open |= 1ull << block;
   });
-  uint64_t blocks_alive = 0;
-  for (int block = 0; block < kBlocks; block++) {
-    light[block] = all(1.0f);
-    end[block] = all(INT32_MAX);
-    alive[block] = less(IntLanes{}, inside[block]);
-    if (any(alive[block])) blocks_alive |= 1ull << block;
-    for (int k = 0; k < channels; k++) sums[block * channels + k] = Lanes{};
-  }
 
-  Entry *entries = frame.entries.data() + frame.tile_start[tile];
+  const Entry *entries = frame.entries.data() + frame.tile_start[tile];
+  uint64_t *touched = frame.touched.data() + frame.tile_start[tile];
   const int count = frame.tile_start[tile + 1] - frame.tile_start[tile];
-  const Splat *splats = frame.splats.data();
-  for (int e = 0; e < count && blocks_alive; e++) {
-    if (e % kLanes == 0) {
-      for (int ahead = e + kLanes; ahead < count && ahead < e + 2 * kLanes; ahead++)
-        __builtin_prefetch(splats + entries[ahead].rank);
-      find_touched(splats, entries, e, count, left, top);
-    }
-    uint64_t blocks = entries[e].touched & blocks_alive;
-    if (!blocks) continue;
-    const Splat &s = splats[entries[e].rank];
-    float values[CHANNELS ? CHANNELS : kMaxChannels];
-    load_values<CHANNELS>(frame, model, entries[e].rank, channels, values);
-    Lanes power_x[kColumns], v0[kColumns];
-    for (int column = 0; column < kColumns; column++) {
-      const Lanes dx = offsets.x + (left - s.x + column * kBlockWidth);
-      power_x[column] = -s.fall_x * dx * dx, v0[column] = offsets.y + (s.skew * dx + (top - s.y));
-    }
-    const Lanes cut = all(s.cut), opacity = all(s.opacity);
-    for (; blocks; blocks &= blocks - 1) {
-      const int block = __builtin_ctzll(blocks), column = block / kBlockRows;
-      const Lanes v = v0[column] + starts.y[block % kBlockRows], power = power_x[column] - s.fall_v * v * v;
-      Mask drawn = both(at_least(power, cut), alive[block]);
-      const Lanes part = light[block] * smaller(all(kMaxAlpha), opacity * exp2(power));
-      const Mask ended = both(drawn, at_least(all(kMinTransmittance), light[block] - part));
-      if (__builtin_expect(any(ended), 0)) {
-        drawn = without(drawn, ended);
-        alive[block] = without(alive[block], ended);
-        end[block] = select(ended, all(e), end[block]);
-        if (!any(alive[block])) blocks_alive &= ~(1ull << block);
-      }
-      const Lanes weight = kept(drawn, part);
-      Lanes *sum = sums + block * channels;
-      for (int k = 0; k < channels; k++) sum[k] += weight * values[k];
-      light[block] -= weight;
+  memset(touched, 0, sizeof *touched * count);
+  Batch batch;
+  for (int begin = 0; begin < count && open; begin += kBatch) {
+    const int size = count - begin < kBatch ? count - begin : kBatch;
+    load_batch(frame, model, entries + begin, size, count - begin, left, top, batch);
+    for (uint64_t rest = open; rest; rest &= rest - 1) {
+      const int block = __builtin_ctzll(rest);
+      const Lanes x = offsets.x + (float)(block / kBlockRows * kBlockWidth);
+      const Lanes y = offsets.y + (float)(block % kBlockRows * kBlockHeight);
+      if (!blend_block<CHANNELS, CONTRIBUTORS>(batch, entries + begin, begin, block, channels, x, y, pixels[block],
+                                               touched + begin))
+        open &= ~(1ull << block);
     }
   }
 
-  memcpy(&frame.transmittance[(size_t)tile * kTilePixels], light, sizeof light);
-  memcpy(&frame.end[(size_t)tile * kTilePixels], end, sizeof end);
-  for (int block = 0; block < kBlocks; block++)
-    for (int k = 0; k < 3; k++) sums[block * channels + k] += light[block] * frame.view.background[k];
-  visit_pixels(frame, left, top, [&](int block, int lane, size_t pixel, int pixels) __attribute__((always_inline)) {
-    for (int k = 0; k < channels; k++) {
-      const float *row = (const float *)&sums[block * channels + k] + lane;
-      memcpy(planes.channel[k] + pixel, row, 4 * pixels);
-    }
-    for (int k = 0; k < pixels; k++) planes.alpha[pixel + k] = 1 - light[block][lane + k];
+  for (int block = 0; block < kBlocks; block++) {
+    const size_t lanes = (size_t)tile * kTilePixels + block * kLanes;
+    memcpy(&frame.transmittance[lanes], &pixels[block].through, sizeof(Lanes));
+    memcpy(&frame.end[lanes], &pixels[block].end, sizeof(IntLanes));
+    for (int k = 0; k < 3; k++) pixels[block].sums[k] += pixels[block].through * frame.view.background[k];
+  }
+  visit_pixels(frame, tile, [&](int block, int lane, size_t pixel, int count) __attribute__((always_inline)) {
+    const Lanes alpha = 1 - pixels[block].through;
+    for (int k = 0; k < channels; k++)
+      memcpy(planes.channel[k] + pixel, (const float *)&pixels[block].sums[k] + lane, 4 * count);
+    memcpy(planes.alpha + pixel, (const float *)&alpha + lane, 4 * count);
+    if (CONTRIBUTORS)
+      memcpy(planes.contributor + pixel, (const int32_t *)&pixels[block].contributor + lane, 4 * count);
   });
 }
 
-// With w_i = T_i alpha_i the weight of entry i, D_i the sum over channels of value times incoming gradient:
-//   dL/dalpha_i = T_i D_i - (sum of w_j D_j over j behind i - T_end dL/dalpha_pixel) / (1 - alpha_i)
+// Let T_i be the light before entry i, D_i the sum over channels of value times incoming gradient, and B_i the same for
+// what lies behind i, blended as if lit fully. Then dL/dalpha_i = T_i (D_i - B_i), and B_i-1 = B_i + alpha_i (D_i - B_i).
 // A slot holds dL/dvalue per channel, then the sums over pixels of g, g dx, g v, g dx^2, g dx v, g v^2 with
-// g = alpha dL/dalpha and v as in Splat: all that the gradients of centre, conic and opacity need.
-template <int CHANNELS>
+// g = alpha dL/dalpha and v as in Splat: all that the gradients of centre, conic and opacity need. With ABSOLUTE come
+// the sums of |g d power/dx| / fall_x and |g d power/dy| / fall_v, halved.
+template <int CHANNELS, bool ABSOLUTE>
 static void blend_tile_backward(Frame &frame, const Model &model, const GradientPlanes &planes, int tile) {
-  const int channels = CHANNELS ? CHANNELS : frame.gradient_channels, slot_size = channels + kMoments;
-  constexpr int kMost = CHANNELS ? CHANNELS : kMaxChannels;
-  const int left = tile % frame.tiles_x * kTile, top = tile / frame.tiles_x * kTile;
+  const int channels = CHANNELS ? CHANNELS : frame.gradient_channels;
+  constexpr int kMost = CHANNELS ? CHANNELS : kMaxChannels, kSums = kMoments + 2 * ABSOLUTE;
+  const int left = tile % frame.tiles_x * kTile, top = tile / frame.tiles_x * kTile, slot_size = channels + kSums;
   const LaneOffsets offsets = lane_offsets();
-  const RowStarts starts = row_starts();
+  fetch_tile<false>(frame, planes.channel, channels, tile + 1), fetch_tile<false>(frame, &planes.alpha, 1, tile + 1);
 
-  Lanes light[kBlocks], incoming[kBlocks * kMost], behind[kBlocks];
+  Lanes light[kBlocks], incoming[kBlocks][kMost], behind[kBlocks];
   IntLanes end[kBlocks];
   memcpy(light, &frame.transmittance[(size_t)tile * kTilePixels], sizeof light);
   memcpy(end, &frame.end[(size_t)tile * kTilePixels], sizeof end);
-  IntLanes outside[kBlocks];
   for (int block = 0; block < kBlocks; block++) {
-    for (int k = 0; k < channels; k++) incoming[block * channels + k] = Lanes{};
-    behind[block] = Lanes{}, outside[block] = all(1);
+    for (int k = 0; k < channels; k++) incoming[block][k] = Lanes{};
+    behind[block] = Lanes{};
   }
-  visit_pixels(frame, left, top, [&](int block, int lane, size_t pixel, int pixels) __attribute__((always_inline)) {
+  visit_pixels(frame, tile, [&](int block, int lane, size_t pixel, int count) __attribute__((always_inline)) {
     for (int k = 0; k < channels; k++)
-      if (planes.channel[k]) {
-        float *row = (float *)&incoming[block * channels + k] + lane;
-        memcpy(row, planes.channel[k] + pixel, 4 * pixels);
-      }
-    for (int k = 0; k < pixels; k++) outside[block][lane + k] = 0;
-    for (int k = 0; planes.alpha && k < pixels; k++) behind[block][lane + k] = planes.alpha[pixel + k];
+      if (planes.channel[k]) memcpy((float *)&incoming[block][k] + lane, planes.channel[k] + pixel, 4 * count);
+    if (planes.alpha) memcpy((float *)&behind[block] + lane, planes.alpha + pixel, 4 * count);
   });
-  int longest = 0, block_end[kBlocks] = {};
   for (int block = 0; block < kBlocks; block++) {
-    for (int k = 0; k < 3; k++) behind[block] -= incoming[block * channels + k] * frame.view.background[k];
-    behind[block] *= -light[block];
-    end[block] = select(less(IntLanes{}, outside[block]), IntLanes{}, end[block]);
-    for (int lane = 0; lane < kLanes; lane++)
-      if (end[block][lane] > block_end[block]) block_end[block] = end[block][lane];
-    if (block_end[block] > longest) longest = block_end[block];
+    behind[block] = -behind[block];
+    for (int k = 0; k < 3; k++) behind[block] += incoming[block][k] * frame.view.background[k];
   }
 
   const Entry *entries = frame.entries.data() + frame.tile_start[tile];
+  const uint64_t *touched = frame.touched.data() + frame.tile_start[tile];
   const int count = frame.tile_start[tile + 1] - frame.tile_start[tile];
-  const Splat *splats = frame.splats.data();
   float *slots = frame.slots.data();
-  const int drawn_entries = longest < count ? longest : count;
-  for (int e = drawn_entries; e < count; e++) memset(slots + (size_t)entries[e].slot * slot_size, 0, 4 * slot_size);
-  for (int e = drawn_entries - 1; e >= 0; e--) {
+  for (int e = count - 1; e >= 0; e--) {
     if (e >= 8) {
       __builtin_prefetch(slots + (size_t)entries[e - 8].slot * slot_size, 1);
-      __builtin_prefetch(splats + entries[e - 8].rank);
-    }
-    const Splat &s = splats[entries[e].rank];
-    float values[kMost];
-    load_values<CHANNELS>(frame, model, entries[e].rank, channels, values);
-    Lanes sums[kMost + kMoments];
-    for (int k = 0; k < slot_size; k++) sums[k] = Lanes{};
-    Lanes *moments = sums + channels;
-    const Lanes cut = all(s.cut), opacity = all(s.opacity);
-    const IntLanes number = all(e);
-    for (int column = 0; column < kColumns; column++) {
-      uint32_t rows = entries[e].touched >> column * kBlockRows & ((1u << kBlockRows) - 1);
-      if (!rows) continue;
-      const Lanes dx = offsets.x + (left - s.x + column * kBlockWidth);
-      const Lanes power_x = -s.fall_x * dx * dx, v0 = offsets.y + (s.skew * dx + (top - s.y));
-      Lanes column_sum = {}, column_v = {};
-      for (; rows; rows &= rows - 1) {
-        const int row = __builtin_ctz(rows), block = column * kBlockRows + row;
-        if (e >= block_end[block]) continue;
-        const Lanes v = v0 + starts.y[row], power = power_x - s.fall_v * v * v;
-        const Mask drawn = both(at_least(power, cut), less(number, end[block]));
-        const Lanes unclamped = kept(drawn, opacity * exp2(power));
-        const Lanes alpha = smaller(all(kMaxAlpha), unclamped);
-        const Lanes inverse = reciprocal(1 - alpha);
-        const Lanes before = light[block] * inverse, weight = alpha * before;
-        light[block] = before;
-        const Lanes *in = incoming + block * channels;
-        Lanes dot = in[0] * values[0];
-        for (int k = 1; k < channels; k++) dot += in[k] * values[k];
-        for (int k = 0; k < channels; k++) sums[k] += weight * in[k];
-        const Lanes by_alpha = dot * before - behind[block] * inverse;
-        behind[block] += dot * weight;
-        const Lanes g = kept(at_least(all(kMaxAlpha), unclamped), unclamped * by_alpha), g_v = g * v;
-        column_sum += g;
-        column_v += g_v;
-        moments[5] += g_v * v;
-      }
-      const Lanes sum_dx = column_sum * dx;
-      moments[0] += column_sum;
-      moments[1] += sum_dx;
-      moments[2] += column_v;
-      moments[3] += sum_dx * dx;
-      moments[4] += column_v * dx;
+      __builtin_prefetch(&frame.projected[entries[e - 8].gaussian]);
     }
     float *slot = slots + (size_t)entries[e].slot * slot_size;
+    uint64_t blocks = touched[e];
+    if (!blocks) {
+      memset(slot, 0, 4 * slot_size);
+      continue;
+    }
+    const Splat &s = frame.projected[entries[e].gaussian];
+    float values[kMost];
+    for (int k = 0; k < (CHANNELS ? CHANNELS : channels); k++)
+      values[k] = k < 4 ? s.value[k] : model.features[(int64_t)entries[e].gaussian * model.features_per_gaussian + k - 4];
+    Lanes column_x[kColumns], column_power[kColumns], column_v[kColumns];
+    for (int column = 0; column < kColumns; column++) {
+      const Lanes dx = offsets.x + (left - s.x + column * kBlockWidth);
+      column_x[column] = dx, column_power[column] = s.lift - s.fall_x * dx * dx;
+      column_v[column] = offsets.y + (s.skew * dx + (top - s.y));
+    }
+    Lanes sums[kMost + kSums];
+    for (int k = 0; k < slot_size; k++) sums[k] = Lanes{};
+    Lanes *moments = sums + channels;
+    const IntLanes number = all(e);
+    const float twist = s.skew * s.fall_v / s.fall_x;
+    for (; blocks; blocks &= blocks - 1) {
+      const int block = __builtin_ctzll(blocks), column = block / kBlockRows;
+      const Lanes dx = column_x[column], v = column_v[column] + (float)(block % kBlockRows * kBlockHeight);
+      const Lanes power = column_power[column] - s.fall_v * v * v;
+      const Mask drawn = both(at_least(power, all(kMinPower)), less(number, end[block]));
+      const Lanes alpha = kept(drawn, smaller(all(kMaxAlpha), quick_exp2(power)));
+      const Lanes before = light[block] * reciprocal(1 - alpha), weight = alpha * before;
+      light[block] = before;
+      Lanes dot = incoming[block][0] * values[0];
+      for (int k = 1; k < (CHANNELS ? CHANNELS : channels); k++) dot += incoming[block][k] * values[k];
+      for (int k = 0; k < (CHANNELS ? CHANNELS : channels); k++) sums[k] += weight * incoming[block][k];
+      const Lanes difference = dot - behind[block];
+      behind[block] += alpha * difference;
+      const Lanes g = kept(above(all(kMaxPower), power), weight * difference), g_dx = g * dx, g_v = g * v;
+      moments[0] += g;
+      moments[1] += g_dx;
+      moments[2] += g_v;
+      moments[3] += g_dx * dx;
+      moments[4] += g_dx * v;
+      moments[5] += g_v * v;
+      if (ABSOLUTE) {
+        moments[6] += magnitude(g_dx + twist * g_v);
+        moments[7] += magnitude(g_v);
+      }
+    }
     if (CHANNELS) {
-      sum_lanes<kMost + kMoments>(sums, slot);
+      sum_lanes<kMost + kSums>(sums, slot);
     } else {
       for (int k = 0; k < slot_size; k++) sum_lanes<1>(sums + k, slot + k);
     }
   }
 }
 
-static void blend(Frame &frame, const Model &model, const RasterPlanes &planes, int tile) {
+template <bool CONTRIBUTORS>
+static void blend_channels(Frame &frame, const Model &model, const RasterPlanes &planes, int tile) {
   switch (frame.channels) {
-    case 4: return blend_tile<4>(frame, model, planes, tile);
-    case 5: return blend_tile<5>(frame, model, planes, tile);
-    default: return blend_tile<0>(frame, model, planes, tile);
+    case 4: return blend_tile<4, CONTRIBUTORS>(frame, model, planes, tile);
+    case 5: return blend_tile<5, CONTRIBUTORS>(frame, model, planes, tile);
+    default: return blend_tile<0, CONTRIBUTORS>(frame, model, planes, tile);
   }
 }
+static void blend(Frame &frame, const Model &model, const RasterPlanes &planes, int tile) {
+  if (planes.contributor) return blend_channels<true>(frame, model, planes, tile);
+  return blend_channels<false>(frame, model, planes, tile);
+}
 
-static void blend_backward(Frame &frame, const Model &model, const GradientPlanes &planes, int tile) {
+template <bool ABSOLUTE>
+static void blend_backward_channels(Frame &frame, const Model &model, const GradientPlanes &planes, int tile) {
   switch (frame.gradient_channels) {
-    case 3: return blend_tile_backward<3>(frame, model, planes, tile);
-    case 4: return blend_tile_backward<4>(frame, model, planes, tile);
-    case 5: return blend_tile_backward<5>(frame, model, planes, tile);
-    default: return blend_tile_backward<0>(frame, model, planes, tile);
+    case 3: return blend_tile_backward<3, ABSOLUTE>(frame, model, planes, tile);
+    case 5: return blend_tile_backward<5, ABSOLUTE>(frame, model, planes, tile);
+    default: return blend_tile_backward<0, ABSOLUTE>(frame, model, planes, tile);
   }
+}
+static void blend_backward(Frame &frame, const Model &model, const GradientPlanes &planes, int tile) {
+  if (frame.absolute) return blend_backward_channels<true>(frame, model, planes, tile);
+  return blend_backward_channels<false>(frame, model, planes, tile);
 }

@@ -2,8 +2,10 @@
 #include "engine.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -27,81 +29,97 @@ const Kernels *kernels = choose_kernels();
 
 int chunks_of(int64_t count) { return (int)((count + kChunk - 1) / kChunk); }
 
-// Least-significant-digit radix sort by the upper 32 bits (positive floats order as integers); stable.
-void sort_by_depth(std::vector<uint64_t> &keys, std::vector<uint64_t> &scratch) {
-  constexpr int kBits = 11, kBuckets = 1 << kBits, kPasses = 3;
-  scratch.resize(keys.size());
-  std::vector<uint32_t> counts(kPasses * kBuckets);
-  for (uint64_t key : keys)
-    for (int pass = 0; pass < kPasses; pass++) counts[pass * kBuckets + (key >> (32 + kBits * pass) & (kBuckets - 1))]++;
-  for (int pass = 0; pass < kPasses; pass++) {
-    uint32_t *start = &counts[pass * kBuckets], sum = 0;
-    for (int bucket = 0; bucket < kBuckets; bucket++) {
-      const uint32_t size = start[bucket];
-      start[bucket] = sum;
-      sum += size;
+// How many parts `count` Gaussians are worth being cut into.
+int parts_of(size_t count, int threads) { return std::max(1, std::min<int>(threads, count / 256)); }
+
+template <typename T>
+void grow(std::vector<T> &buffer, size_t size) {
+  if (buffer.size() < size) buffer.resize(size + size / 8);
+}
+
+// Fills keys with the visible Gaussians in order of depth: a stable radix sort of the depths' bits (positive floats order
+// as integers) from the least significant digit. Each part of the keys counts its digits and knows from all counts where
+// its own keys go, so the result is the same for any number of parts.
+void sort_visible(Frame &frame, int64_t gaussians, int threads) {
+  constexpr int kDigit = 12, kBuckets = 1 << kDigit;
+  const int chunks = chunks_of(gaussians);
+  const size_t visible = frame.seen_before[chunks];
+  grow(frame.keys, visible + 1), grow(frame.scratch, visible + 1);
+  std::vector<std::pair<uint32_t, uint32_t>> &ranges = frame.depth_ranges;  // of the bits, by chunk
+  grow(ranges, chunks);
+  run_tasks(threads, chunks, [&](int chunk) {
+    uint32_t least = UINT32_MAX, most = 0;
+    uint64_t *key = &frame.keys[frame.seen_before[chunk]];
+    for (int64_t i = (int64_t)chunk * kChunk; i < std::min<int64_t>((int64_t)(chunk + 1) * kChunk, gaussians); i++) {
+      if (!frame.visible[i]) continue;
+      uint32_t bits;
+      std::memcpy(&bits, &frame.projected[i].value[3], 4);
+      least = std::min(least, bits), most = std::max(most, bits);
+      *key++ = (uint64_t)bits << 32 | i;
     }
-    for (uint64_t key : keys) scratch[start[key >> (32 + kBits * pass) & (kBuckets - 1)]++] = key;
-    keys.swap(scratch);
+    ranges[chunk] = {least, most};
+  });
+  uint32_t least = UINT32_MAX, most = 0;
+  for (int chunk = 0; chunk < chunks; chunk++)
+    least = std::min(least, ranges[chunk].first), most = std::max(most, ranges[chunk].second);
+
+  const int parts = parts_of(visible, threads);
+  frame.digits.resize((size_t)parts * kBuckets);
+  for (int shift = 0; visible && (most - least) >> shift; shift += kDigit) {
+    auto digit = [&](uint64_t key) { return ((uint32_t)(key >> 32) - least) >> shift & (kBuckets - 1); };
+    run_tasks(threads, parts, [&](int part) {
+      uint32_t *counts = &frame.digits[(size_t)part * kBuckets];
+      std::fill(counts, counts + kBuckets, 0);
+      for (size_t i = visible * part / parts; i < visible * (part + 1) / parts; i++) counts[digit(frame.keys[i])]++;
+    });
+    uint32_t place = 0;
+    for (int bucket = 0; bucket < kBuckets; bucket++)
+      for (int part = 0; part < parts; part++) {
+        uint32_t &count = frame.digits[(size_t)part * kBuckets + bucket];
+        const uint32_t size = count;
+        count = place;
+        place += size;
+      }
+    run_tasks(threads, parts, [&](int part) {
+      uint32_t *next = &frame.digits[(size_t)part * kBuckets];
+      for (size_t i = visible * part / parts; i < visible * (part + 1) / parts; i++)
+        frame.scratch[next[digit(frame.keys[i])]++] = frame.keys[i];
+    });
+    frame.keys.swap(frame.scratch);
   }
 }
 
-struct Span {
-  uint16_t row, first, last;  // tiles of one row of tiles
-};
-
-// Spans of tiles whose pixel centres the ellipse of `s` may touch.
-template <typename Visit>
-void visit_spans(const Frame &frame, const Splat &s, Visit visit) {
-  // the ellipse again, now dx by dy: dx lies within -skew dy -+ sqrt(reach - curve dy^2)
-  const float level = s.cut * (-2 / kLog2e), var_x = 0.5f * kLog2e / s.fall_x, var_v = 0.5f * kLog2e / s.fall_v;
-  const float var_y = var_v + s.skew * s.skew * var_x, skew = s.skew * var_x / var_y;
-  const float reach = level * var_x * var_v / var_y, curve = var_x * var_v / (var_y * var_y);
-  const float extent_y = std::sqrt(level * var_y), at_right = -s.skew * std::sqrt(level * var_x);
-  const int height = frame.view.height, width = frame.view.width;
-  const float low = std::max(s.y - extent_y - 0.5f, 0.0f), high = std::min(s.y + extent_y - 0.5f, height - 1.0f);
-  const int first_row = (int)std::ceil(low - 1e-3f), last_row = (int)std::floor(high + 1e-3f);
-  for (int tile = std::max(first_row, 0) / kTile; tile * kTile <= last_row && tile < frame.tiles_y; tile++) {
-    const float top = std::max(tile * kTile, first_row) + 0.5f - s.y;
-    const float bottom = std::min(tile * kTile + kTile - 1, last_row) + 0.5f - s.y;
-    const float dy_right = std::clamp(at_right, top, bottom), dy_left = std::clamp(-at_right, top, bottom);
-    const float root_right = std::max(reach - curve * dy_right * dy_right, 0.0f);
-    const float root_left = std::max(reach - curve * dy_left * dy_left, 0.0f);
-    const float right = s.x - skew * dy_right + std::sqrt(root_right) - 0.5f + 1e-3f;
-    const float left = s.x - skew * dy_left - std::sqrt(root_left) - 0.5f - 1e-3f;
-    if (right < 0 || left > width - 1) continue;
-    const int first = (int)std::ceil(std::max(left, 0.0f)), last = (int)std::floor(std::min(right, width - 1.0f));
-    if (first <= last) visit(Span{(uint16_t)tile, (uint16_t)(first / kTile), (uint16_t)(last / kTile)});
-  }
-}
-
-// Fills tile_start, entries and first_slot. Chunks of ranks count their tiles, prefix sums give every chunk its place in
-// every tile, and the chunks then write there: lists stay in depth order without sorting pairs.
-void list_tiles(Frame &frame, int threads) {
-  const size_t visible = frame.splats.size();
-  const int tiles = frame.tiles_x * frame.tiles_y;
-  const int parts = std::max(1, std::min<int>(threads, visible / 256));
-  std::vector<std::vector<Span>> spans(parts);
-  std::vector<uint32_t> counts((size_t)parts * tiles), spans_of(visible);
+// Fills tile_start, entries and first_slot. Parts of the visible Gaussians count their tiles, prefix sums give every part
+// its place in every tile, and the parts then write there: lists stay in depth order without sorting pairs.
+void list_tiles(Frame &frame, int64_t gaussians, int threads) {
+  const size_t visible = frame.seen_before.back();
+  const int tiles = frame.tiles_x * frame.tiles_y, parts = parts_of(visible, threads);
   auto begin_of = [&](int part) { return visible * part / parts; };
-  frame.first_slot.resize(visible + 1);
+  grow(frame.spans, parts), grow(frame.spans_of, visible);
+  frame.tile_counts.resize((size_t)parts * tiles);
+  frame.first_slot.resize(gaussians + 1);
+  run_tasks(threads, chunks_of(gaussians), [&](int chunk) {
+    const int64_t first = (int64_t)chunk * kChunk;
+    std::fill(&frame.first_slot[first], &frame.first_slot[std::min<int64_t>(first + kChunk, gaussians)], 0);
+  });
   run_tasks(threads, parts, [&](int part) {
-    uint32_t *count = &counts[(size_t)part * tiles];
+    uint32_t *count = &frame.tile_counts[(size_t)part * tiles];
+    std::fill(count, count + tiles, 0);
+    kernels->find_spans(frame, begin_of(part), begin_of(part + 1), frame.spans[part]);
+    const Span *span = frame.spans[part].data();
     for (size_t rank = begin_of(part); rank < begin_of(part + 1); rank++) {
-      uint32_t slots = 0, before = (uint32_t)spans[part].size();
-      visit_spans(frame, frame.splats[rank], [&](Span span) {
-        spans[part].push_back(span);
-        slots += span.last - span.first + 1;
-        for (int x = span.first; x <= span.last; x++) count[span.row * frame.tiles_x + x]++;
-      });
-      spans_of[rank] = (uint32_t)spans[part].size() - before;
-      frame.first_slot[rank] = slots;
+      uint32_t slots = 0;
+      for (const Span *last = span + frame.spans_of[rank]; span != last; span++) {
+        slots += span->last - span->first + 1;
+        for (int x = span->first; x <= span->last; x++) count[span->row * frame.tiles_x + x]++;
+      }
+      frame.first_slot[(uint32_t)frame.keys[rank]] = slots;
     }
   });
   uint32_t total = 0;
-  for (size_t rank = 0; rank <= visible; rank++) {
-    const uint32_t slots = rank < visible ? frame.first_slot[rank] : 0;
-    frame.first_slot[rank] = total;
+  for (int64_t i = 0; i <= gaussians; i++) {
+    const uint32_t slots = i < gaussians ? frame.first_slot[i] : 0;
+    frame.first_slot[i] = total;
     total += slots;
   }
   frame.tile_start.resize(tiles + 1);
@@ -109,34 +127,41 @@ void list_tiles(Frame &frame, int threads) {
   for (int tile = 0; tile < tiles; tile++) {
     frame.tile_start[tile] = place;
     for (int part = 0; part < parts; part++) {
-      const uint32_t count = counts[(size_t)part * tiles + tile];
-      counts[(size_t)part * tiles + tile] = place;
-      place += count;
+      uint32_t &count = frame.tile_counts[(size_t)part * tiles + tile];
+      const uint32_t size = count;
+      count = place;
+      place += size;
     }
   }
   frame.tile_start[tiles] = place;
-  if (frame.entries.size() < place) frame.entries.resize(place + place / 4);
+  grow(frame.entries, place), grow(frame.touched, place);
   run_tasks(threads, parts, [&](int part) {
-    uint32_t *next = &counts[(size_t)part * tiles];
-    const Span *span = spans[part].data();
+    uint32_t *next = &frame.tile_counts[(size_t)part * tiles];
+    const Span *span = frame.spans[part].data();
     for (size_t rank = begin_of(part); rank < begin_of(part + 1); rank++) {
-      uint32_t slot = frame.first_slot[rank];
-      for (const Span *last = span + spans_of[rank]; span != last; span++)
+      const uint32_t gaussian = (uint32_t)frame.keys[rank];
+      uint32_t slot = frame.first_slot[gaussian];
+      for (const Span *last = span + frame.spans_of[rank]; span != last; span++)
         for (int x = span->first; x <= span->last; x++)
-          frame.entries[next[span->row * frame.tiles_x + x]++] = {(uint32_t)rank, slot++, 0};
+          frame.entries[next[span->row * frame.tiles_x + x]++] = {gaussian, slot++};
     }
   });
-}
-
-template <typename T>
-void grow(std::vector<T> &buffer, size_t size) {
-  if (buffer.size() < size) buffer.resize(size);
 }
 
 }  // namespace
 }  // namespace splat
 
 using namespace splat;
+
+namespace {
+template <typename Task>
+void run_tile_tasks(const Frame &frame, Task task) {
+  const int tiles = frame.tiles_x * frame.tiles_y;
+  run_tasks(frame.view.threads, (tiles + kTilesPerTask - 1) / kTilesPerTask, [&](int i) {
+    for (int tile = i * kTilesPerTask; tile < std::min((i + 1) * kTilesPerTask, tiles); tile++) task(tile);
+  });
+}
+}  // namespace
 
 extern "C" {
 
@@ -172,56 +197,38 @@ int splat_use_kernels(const char *name) {
   return 0;
 }
 
-// Draws one view. `colour` [3, H, W], `depth` [H, W] (accumulated), `features` [E, H, W] or null, `alpha` [H, W].
+// Draws one view. `colour` [3, H, W], `depth` [H, W] (accumulated), `features` [E, H, W] or null, `alpha` [H, W],
+// `contributor` [H, W] the Gaussian with the largest weight, -1 for none, or null.
 // Returns 0, or 1 when an input holds NaN or infinity.
 int splat_forward(Frame *frame_pointer, const Model *model_pointer, const View *view, float *colour, float *depth,
-                  float *features, float *alpha) {
+                  float *features, float *alpha, int32_t *contributor) {
   Frame &frame = *frame_pointer;
   const Model &model = *model_pointer;
   const size_t count = model.count, pixels = (size_t)view->width * view->height;
   frame.view = *view;
   frame.tiles_x = (view->width + kTile - 1) / kTile, frame.tiles_y = (view->height + kTile - 1) / kTile;
   frame.channels = 4 + model.features_per_gaussian;
-  grow(frame.projected, count), grow(frame.visible, count), grow(frame.rank, count);
-
-  const int chunks = chunks_of(count);
-  std::vector<uint8_t> finite(chunks);
+  const int chunks = chunks_of(count), tiles = frame.tiles_x * frame.tiles_y;
+  grow(frame.projected, count), grow(frame.visible, count);
+  frame.seen_before.resize(chunks + 1);
+  std::atomic<bool> finite{true};
   run_tasks(view->threads, chunks, [&](int chunk) {
-    const int64_t first = (int64_t)chunk * kChunk;
-    finite[chunk] = kernels->project(frame, model, first, std::min<int64_t>(first + kChunk, count));
+    const int64_t first = (int64_t)chunk * kChunk, last = std::min<int64_t>(first + kChunk, count);
+    if (!kernels->project(frame, model, first, last)) finite = false;
+    frame.seen_before[chunk + 1] = std::accumulate(&frame.visible[first], &frame.visible[last], 0u);
   });
-  if (std::count(finite.begin(), finite.end(), 0)) return 1;
+  if (!finite) return 1;
+  frame.seen_before[0] = 0;
+  for (int chunk = 0; chunk < chunks; chunk++) frame.seen_before[chunk + 1] += frame.seen_before[chunk];
+  sort_visible(frame, count, view->threads);
+  list_tiles(frame, count, view->threads);
 
-  frame.keys.resize(count);
-  size_t seen = 0;
-  for (size_t i = 0; i < count; i++) {  // without a branch: written always, kept when visible
-    uint32_t bits;
-    std::memcpy(&bits, &frame.projected[i].depth, 4);
-    frame.keys[seen] = (uint64_t)bits << 32 | i;
-    seen += frame.visible[i];
-  }
-  frame.keys.resize(seen);
-  sort_by_depth(frame.keys, frame.scratch);
-  const size_t visible = frame.keys.size();
-  frame.splats.resize(visible), frame.order.resize(visible);
-  run_tasks(view->threads, chunks_of(visible), [&](int chunk) {
-    const size_t first = (size_t)chunk * kChunk, last = std::min(first + kChunk, visible);
-    for (size_t rank = first; rank < last; rank++) {
-      if (rank + 16 < last) __builtin_prefetch(&frame.projected[(uint32_t)frame.keys[rank + 16]]);
-      const uint32_t i = (uint32_t)frame.keys[rank];
-      frame.order[rank] = i, frame.rank[i] = (uint32_t)rank;
-      frame.splats[rank] = frame.projected[i];
-    }
-  });
-  list_tiles(frame, view->threads);
-
-  const int tiles = frame.tiles_x * frame.tiles_y;
   grow(frame.transmittance, (size_t)tiles * kTilePixels), grow(frame.end, (size_t)tiles * kTilePixels);
   RasterPlanes planes;
   for (int k = 0; k < 3; k++) planes.channel[k] = colour + k * pixels;
-  planes.channel[3] = depth, planes.alpha = alpha;
+  planes.channel[3] = depth, planes.alpha = alpha, planes.contributor = contributor;
   for (int k = 4; k < frame.channels; k++) planes.channel[k] = features + (k - 4) * pixels;
-  run_tasks(view->threads, tiles, [&](int tile) { kernels->blend(frame, model, planes, tile); });
+  run_tile_tasks(frame, [&](int tile) { kernels->blend(frame, model, planes, tile); });
   return 0;
 }
 
@@ -238,12 +245,14 @@ void splat_backward(Frame *frame_pointer, const Model *model_pointer, const floa
   for (int k = 0; k < 3; k++) planes.channel[k] = by_colour ? by_colour + k * pixels : nullptr;
   planes.channel[3] = by_depth, planes.alpha = by_alpha;
   for (int k = 4; k < channels; k++) planes.channel[k] = by_features + (k - 4) * pixels;
-  grow(frame.slots, (size_t)frame.first_slot.back() * (channels + kMoments));
-  run_tasks(view.threads, frame.tiles_x * frame.tiles_y,
-            [&](int tile) { kernels->blend_backward(frame, model, planes, tile); });
+  frame.absolute = gradients->absolute_offsets;
+  const size_t slot_size = channels + kMoments + (frame.absolute ? 2 : 0);
+  grow(frame.slots, frame.first_slot.back() * slot_size + kTilePixels);  // sums read whole vectors
+  run_tile_tasks(frame, [&](int tile) { kernels->blend_backward(frame, model, planes, tile); });
 
   const int chunks = chunks_of(model.count);
-  std::vector<double> camera((size_t)chunks * 12);
+  std::vector<double> &camera = frame.camera;
+  camera.assign((size_t)chunks * 12, 0.0);
   run_tasks(view.threads, chunks, [&](int chunk) {
     const int64_t first = (int64_t)chunk * kChunk, last = std::min<int64_t>(first + kChunk, model.count);
     kernels->project_backward(frame, model, *gradients, first, last, &camera[(size_t)chunk * 12]);
@@ -262,18 +271,23 @@ double splat_image_loss(const float *image, const float *target, const uint8_t *
   const size_t pixels = (size_t)height * width;
   const size_t counted = mask ? pixels - std::count(mask, mask + pixels, 0) : pixels;
   SsimTask task = {planes, height, width, weight, image, target, mask, 1.0f / std::max<size_t>(counted * planes, 1),
-                   gradient, {}};
+                   gradient, {}, {}};
   for (int k = 0; k < 3; k++) task.partial[k] = scratch + k * planes * pixels;
-  constexpr int kRows = 16;
-  const int lines = planes * height, tasks = (lines + kRows - 1) / kRows;
-  std::vector<double> ssim(tasks), absolute(tasks);
-  run_tasks(threads, tasks,
-            [&](int i) { kernels->ssim_rows(task, i * kRows, std::min(lines, (i + 1) * kRows), ssim[i]); });
-  run_tasks(threads, tasks, [&](int i) {
-    kernels->ssim_gradient_rows(task, i * kRows, std::min(lines, (i + 1) * kRows), absolute[i]);
+  double total = 0;
+  for (int k = 0; k < kWindow; k++) total += task.window[k] = std::exp(-(k - kRadius) * (k - kRadius) / 4.5f);
+  for (float &tap : task.window) tap /= total;
+  const int strips = (height + kernels->lanes - 1) / kernels->lanes;
+  std::vector<double> ssim(planes * strips), absolute(planes * height);
+  run_tasks(threads, planes * strips, [&](int i) {
+    kernels->ssim_strip(task, i / strips, i % strips * kernels->lanes, ssim[i]);
   });
-  double ssim_sum = 0, absolute_sum = 0;
-  for (int i = 0; i < tasks; i++) ssim_sum += ssim[i], absolute_sum += absolute[i];
+  run_tasks(threads, planes * strips, [&](int i) {
+    const int plane = i / strips, begin = i % strips * kernels->lanes;
+    for (int row = begin; row < std::min(begin + kernels->lanes, height); row++)
+      kernels->ssim_gradient_row(task, plane, row, absolute[plane * height + row]);
+  });
+  const double ssim_sum = std::accumulate(ssim.begin(), ssim.end(), 0.0);
+  const double absolute_sum = std::accumulate(absolute.begin(), absolute.end(), 0.0);
   const double windows = (double)planes * (height - 2 * kRadius) * (width - 2 * kRadius);
   return (1 - weight) * absolute_sum * task.l1_scale + weight * (1 - ssim_sum / windows);
 }

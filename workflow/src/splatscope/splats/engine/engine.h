@@ -7,6 +7,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace splat {
@@ -17,6 +18,7 @@ constexpr float kFrustumMargin = 0.15f;
 constexpr int kTile = 16, kTilePixels = kTile * kTile;
 constexpr int kMaxChannels = 64;   // colour, depth and features together
 constexpr int kMoments = 6;        // geometric sums in a gradient slot, behind the channels
+constexpr int kTilesPerTask = 4;
 constexpr int kChunk = 1024;       // Gaussians per task; fixed, so that sums over chunks do not depend on the threads
 constexpr float kLog2e = 1.4426950408889634f;
 
@@ -38,25 +40,32 @@ struct View {
 };
 struct Gradients {  // each may be null
   float *means, *quaternions, *log_scales, *opacity_logits, *sh, *light, *features, *mean_offsets;
+  float *absolute_offsets;  // as mean_offsets, of the pixels' magnitudes
   double *camera_from_world;  // [3, 4]
 };
 
-// A Gaussian on the screen: with v = dy + skew dx, alpha = opacity * 2^-(fall_x dx^2 + fall_v v^2). Written by dx and v,
-// which are independent, nothing cancels even for needles. Drawn where the power of 2 is at least `cut`.
+// A Gaussian on the screen: with v = dy + skew dx, alpha = 2^(lift - fall_x dx^2 - fall_v v^2). Written by dx and v, which
+// are independent, nothing cancels even for needles. Drawn where alpha is at least kMinAlpha.
 struct alignas(64) Splat {
   float x, y;  // centre, px
-  float skew, fall_x, fall_v;
-  float opacity, cut;
-  // the ellipse power = cut: at dx, v lies within -+ sqrt(reach - curve * dx^2); dy is extreme at dx = -+turn
+  float skew, fall_x, fall_v, lift;
+  // the ellipse alpha = kMinAlpha: at dx, v lies within -+ sqrt(reach - curve * dx^2); dy is extreme at dx = -+turn
   float curve, reach, turn;
-  float colour[3], depth;
+  float value[4];    // colour, depth
   uint32_t clamped;  // bit i set where colour channel i was below 0
+  float padding[2];
+};
+constexpr int kSplatFields = sizeof(Splat) / sizeof(float);
+
+// Tiles first .. last of one row of tiles; none where last < first.
+struct Span {
+  uint16_t row;
+  int16_t first, last;
 };
 
 struct Entry {
-  uint32_t rank;  // place of the Gaussian in depth order
+  uint32_t gaussian;
   uint32_t slot;  // its gradient slot for this tile
-  uint64_t touched;  // bit of each block of the tile that its ellipse touches
 };
 
 // Everything about one drawn view that the backward pass needs; buffers are kept from view to view.
@@ -64,23 +73,30 @@ struct Frame {
   View view;
   int tiles_x, tiles_y;
   int channels, gradient_channels;      // drawn, and carried back: colour [, depth [, features]]
-  std::vector<Splat> projected;         // [count], by Gaussian
-  std::vector<uint64_t> keys, scratch;  // depth bits << 32 | Gaussian, of the visible
+  bool absolute;                        // the slots hold sums of magnitudes, too
+  std::vector<Splat> projected;         // [count]
   std::vector<uint8_t> visible;         // [count]
-  std::vector<Splat> splats;            // [visible], by rank
-  std::vector<uint32_t> order;          // [visible], Gaussian of a rank
-  std::vector<uint32_t> rank;           // [count], valid where visible
-  std::vector<uint32_t> first_slot;     // [visible + 1]
+  std::vector<uint32_t> seen_before;    // [chunks + 1] visible Gaussians in earlier chunks
+  std::vector<uint64_t> keys, scratch;  // [visible] depth bits << 32 | Gaussian, in depth order after sorting
+  std::vector<std::pair<uint32_t, uint32_t>> depth_ranges;  // [chunks] least and most depth bits
+  std::vector<uint32_t> digits;         // counts of the sort
+  std::vector<std::vector<Span>> spans;  // by part of the visible
+  std::vector<uint16_t> spans_of;       // [visible]
+  std::vector<uint32_t> tile_counts;    // [parts, tiles]
+  std::vector<uint32_t> first_slot;     // [count + 1]
   std::vector<uint32_t> tile_start;     // [tiles + 1]
   std::vector<Entry> entries;           // by tile, in depth order
+  std::vector<uint64_t> touched;        // of the entries: bit of each block of the tile that it may have changed
   std::vector<float> transmittance;     // [tiles * kTilePixels] light left behind everything
-  std::vector<int32_t> end;             // [tiles * kTilePixels] entry at which the pixel ended, or INT32_MAX
-  std::vector<float> slots;             // [slots, channels + kMoments]
+  std::vector<int32_t> end;             // [tiles * kTilePixels] number of entries of the tile before the pixel ended
+  std::vector<float> slots;             // [slots, channels + kMoments (+ 2)]
+  std::vector<double> camera;           // [chunks, 12] gradients
 };
 
 struct RasterPlanes {
   float *channel[kMaxChannels];  // [H, W] each
   float *alpha;                  // [H, W]
+  int32_t *contributor;          // [H, W] or null
 };
 struct GradientPlanes {
   const float *channel[kMaxChannels];  // null: no gradient
@@ -90,14 +106,16 @@ struct GradientPlanes {
 // The hot loops, compiled once for each instruction set.
 struct Kernels {
   const char *name;
+  int lanes;
   // false when a number of Gaussian [first, last) is not finite
   bool (*project)(Frame &, const Model &, int64_t first, int64_t last);
   void (*project_backward)(const Frame &, const Model &, const Gradients &, int64_t first, int64_t last,
                            double camera_gradient[12]);
+  void (*find_spans)(Frame &, size_t begin, size_t end, std::vector<Span> &spans);
   void (*blend)(Frame &, const Model &, const RasterPlanes &, int tile);
   void (*blend_backward)(Frame &, const Model &, const GradientPlanes &, int tile);
-  void (*ssim_rows)(const struct SsimTask &, int first, int last, double &sum);
-  void (*ssim_gradient_rows)(const struct SsimTask &, int first, int last, double &sum);
+  void (*ssim_strip)(const struct SsimTask &, int plane, int first_row, double &sum);  // of `lanes` rows
+  void (*ssim_gradient_row)(const struct SsimTask &, int plane, int row, double &sum);
   void (*adam_rows)(const struct AdamTask &, int64_t first, int64_t last);
 };
 extern const Kernels kBaselineKernels;
@@ -105,6 +123,8 @@ extern const Kernels kBaselineKernels;
 #define SPLAT_X86_DISPATCH 1
 extern const Kernels kAvx2Kernels, kAvx512Kernels;
 #endif
+
+constexpr int kWindow = 11, kRadius = kWindow / 2;
 
 // One image pair of the loss (1 - weight) * L1 + weight * (1 - SSIM), planar float32 [planes, height, width].
 struct SsimTask {
@@ -114,7 +134,8 @@ struct SsimTask {
   const uint8_t *mask;  // [height, width] or null; 0: the pixel counts as equal to its target
   float l1_scale;       // 1 / number of values that count
   float *gradient;      // of the loss, [planes, height, width]
-  float *partial[3];    // derivatives of the mean SSIM by windowed moments, [planes, height, width] each
+  float *partial[3];    // derivatives of the SSIM by windowed moments, summed along rows; [planes, height, width] each
+  float window[kWindow];
 };
 
 // One step of Adam on a tensor [rows, row] (row at most 64), its layout mirrored in native.py.
@@ -126,7 +147,5 @@ struct AdamTask {
   float *value, *first, *second;  // value and moments, changed in place
   const float *gradient;
 };
-
-constexpr int kWindow = 11, kRadius = kWindow / 2;
 
 }  // namespace splat

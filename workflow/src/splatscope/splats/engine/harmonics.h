@@ -1,7 +1,7 @@
 // Real spherical harmonics as in spherical_harmonics.py, and their gradients; a lane for each Gaussian.
 #pragma once
 
-constexpr int kMaxCoefficients = 16;
+constexpr int kMaxCoefficients = 16, kShRow = 3 * kMaxCoefficients;
 
 INLINE void harmonics(int degree, Lanes x, Lanes y, Lanes z, Lanes *b) {
   b[0] = all(0.28209479177387814f);

@@ -5,11 +5,12 @@ namespace splat {
 namespace {
 #include "lanes.h"
 #include "blend.h"
+#include "tiles.h"
 #include "harmonics.h"
 #include "project.h"
 #include "ssim.h"
 #include "adam.h"
 }  // namespace
-const Kernels SPLAT_KERNELS = {SPLAT_NAME, project, project_backward, blend, blend_backward, ssim_rows,
-                               ssim_gradient_rows, adam_rows};
+const Kernels SPLAT_KERNELS = {SPLAT_NAME, kLanes, project, project_backward, find_spans, blend, blend_backward,
+                               ssim_strip, ssim_gradient_row, adam_rows};
 }  // namespace splat

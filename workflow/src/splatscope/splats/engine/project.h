@@ -133,36 +133,25 @@ static bool project(Frame &frame, const Model &model, int64_t begin, int64_t end
     const Direction d = view_direction(view, p.world);
     Lanes basis[kMaxCoefficients], colour[3];
     harmonics(degree, d.unit[0], d.unit[1], d.unit[2], basis);
-    const float *sh = model.sh + first * coefficients * 3;
-    const IntLanes row = p.index * (3 * coefficients);
+    Lanes sh[kShRow];
+    load_rows(model.sh + first * coefficients * 3, coefficients * 3, group, bands * 3, sh);
     for (int channel = 0; channel < 3; channel++) colour[channel] = all(0.5f);
     for (int k = 0; k < bands; k++)
-      for (int channel = 0; channel < 3; channel++) colour[channel] += basis[k] * gather(sh + 3 * k + channel, row);
-    uint32_t below[3];
-    for (int channel = 0; channel < 3; channel++) {
-      below[channel] = ~bits(at_least(colour[channel], Lanes{}));
-      colour[channel] = larger(colour[channel], Lanes{});
-    }
+      for (int channel = 0; channel < 3; channel++) colour[channel] += basis[k] * sh[3 * k + channel];
     if (model.light) {
       const Lanes brightness = light_on(model, first, p).brightness;
       for (int channel = 0; channel < 3; channel++) colour[channel] *= brightness;
     }
     const Lanes skew = -p.xy / p.var_x, fall_x = 0.5f * kLog2e / p.var_x, fall_v = 0.5f * kLog2e / p.var_v;
-    const Lanes cut = -0.5f * kLog2e * level, curve = p.var_v / p.var_x, reach = level * p.var_v;
+    const Lanes lift = kMinPower + 0.5f * kLog2e * level, curve = p.var_v / p.var_x, reach = level * p.var_v;
     const Lanes turn = -p.xy / p.var_y * extent_y;
-    for (int lane = 0; lane < group; lane++) {
-      if (!(drawn >> lane & 1)) continue;
-      Splat &s = frame.projected[first + lane];
-      s.x = x[lane], s.y = y[lane], s.skew = skew[lane], s.fall_x = fall_x[lane], s.fall_v = fall_v[lane];
-      s.opacity = p.opacity[lane], s.cut = cut[lane];
-      s.curve = curve[lane], s.reach = reach[lane], s.turn = turn[lane];
-      s.clamped = 0;
-      for (int channel = 0; channel < 3; channel++) {
-        s.colour[channel] = colour[channel][lane];
-        s.clamped |= (below[channel] >> lane & 1) << channel;
-      }
-      s.depth = p.pz[lane];
-    }
+    IntLanes clamped = {};
+    for (int channel = 0; channel < 3; channel++)
+      clamped += select(at_least(colour[channel], Lanes{}), IntLanes{}, all(1 << channel));
+    Lanes fields[kSplatFields] = {x, y, skew, fall_x, fall_v, lift, curve, reach, turn};
+    for (int channel = 0; channel < 3; channel++) fields[9 + channel] = larger(colour[channel], Lanes{});
+    fields[12] = p.pz, fields[13] = (Lanes)clamped, fields[14] = fields[15] = Lanes{};
+    store_rows(fields, kSplatFields, group, kSplatFields, &frame.projected[first].x);
   }
   const int64_t count = end - begin, features = model.features_per_gaussian;
   return all_finite(model.means + 3 * begin, 3 * count) && all_finite(model.quaternions + 4 * begin, 4 * count) &&
@@ -180,36 +169,25 @@ static void backward_group(const Frame &frame, const Model &model, const Gradien
                            Lanes *camera) {
   const View &view = frame.view;
   const float *v = view.camera_from_world;
-  const int channels = CHANNELS ? CHANNELS : frame.gradient_channels, slot_size = channels + kMoments;
-  constexpr int kMost = (CHANNELS ? CHANNELS : kMaxChannels) + kMoments;
+  const int channels = CHANNELS ? CHANNELS : frame.gradient_channels;
+  const int slot_size = channels + kMoments + (frame.absolute ? 2 : 0);
+  constexpr int kMost = (CHANNELS ? CHANNELS : kMaxChannels) + kMoments + 2, kParts = (kMost + kLanes - 1) / kLanes;
   const int group = end - begin < kLanes ? (int)(end - begin) : kLanes;
-  float sums[kMost][kLanes] __attribute__((aligned(64)));
-  float drawn_colour[3][kLanes] __attribute__((aligned(64))), passes[3][kLanes] __attribute__((aligned(64)));
-  memset(sums, 0, sizeof(float) * slot_size * kLanes), memset(drawn_colour, 0, sizeof drawn_colour);
-  memset(passes, 0, sizeof passes);
+  Lanes sums[kParts * kLanes], splats[kSplatFields];
   IntLanes seen = {};
-  for (int64_t i = begin + kLanes; i < begin + 2 * kLanes && i < end; i++)
-    if (frame.visible[i]) {
-      const float *slot = &frame.slots[(size_t)frame.first_slot[frame.rank[i]] * slot_size];
-      __builtin_prefetch(slot), __builtin_prefetch(slot + 16);
-    }
-  for (int lane = 0; lane < group; lane++) {
-    if (!frame.visible[begin + lane]) continue;
+  for (int lane = 0; lane < kLanes; lane++) {
+    for (int part = 0; part * kLanes < slot_size; part++) sums[part * kLanes + lane] = Lanes{};
+    if (lane >= group || !frame.visible[begin + lane]) continue;
     seen[lane] = 1;
-    const uint32_t rank = frame.rank[begin + lane];
-    const Splat &s = frame.projected[begin + lane];
-    for (int channel = 0; channel < 3; channel++) {
-      drawn_colour[channel][lane] = s.colour[channel];
-      passes[channel][lane] = s.clamped >> channel & 1 ? 0 : 1;
-    }
-    float sum[kMost];
-    for (int k = 0; k < slot_size; k++) sum[k] = 0;
-    for (uint32_t slot = frame.first_slot[rank]; slot < frame.first_slot[rank + 1]; slot++)
-      for (int k = 0; k < slot_size; k++) sum[k] += frame.slots[(size_t)slot * slot_size + k];
-    for (int k = 0; k < slot_size; k++) sums[k][lane] = sum[k];
+    const uint32_t *slot = &frame.first_slot[begin + lane];
+    for (uint32_t i = slot[0]; i < slot[1]; i++)
+      for (int part = 0; part * kLanes < slot_size; part++)
+        sums[part * kLanes + lane] += load(&frame.slots[(size_t)i * slot_size + part * kLanes]);
   }
-  auto total = [&](int k) { return *(const Lanes *)sums[k]; };
-  auto moment = [&](int k) { return *(const Lanes *)sums[channels + k]; };
+  for (int part = 0; part * kLanes < slot_size; part++) transpose(sums + part * kLanes);
+  load_rows(&frame.projected[begin].x, kSplatFields, group, kSplatFields, splats);
+  auto total = [&](int k) { return sums[k]; };
+  auto moment = [&](int k) { return sums[channels + k]; };
 
   Projection p;
   project_group(model, view, begin, end, p);
@@ -224,6 +202,10 @@ static void backward_group(const Frame &frame, const Model &model, const Gradien
   if (out.mean_offsets) {
     store(out.mean_offsets + 2 * begin, by_2, by_x);
     store(out.mean_offsets + 2 * begin + 1, by_2, by_y);
+  }
+  if (out.absolute_offsets) {
+    store(out.absolute_offsets + 2 * begin, by_2, a * moment(6));
+    store(out.absolute_offsets + 2 * begin + 1, by_2, c * moment(7));
   }
 
   // dL/dcovariance = 1/2 sum of g (Q d) (Q d)^T
@@ -282,12 +264,13 @@ static void backward_group(const Frame &frame, const Model &model, const Gradien
 
   // colour to the light, the coefficients and the viewing direction
   Lanes by_colour[3];
-  for (int channel = 0; channel < 3; channel++) by_colour[channel] = total(channel) * *(const Lanes *)passes[channel];
+  for (int channel = 0; channel < 3; channel++)
+    by_colour[channel] = choose(has_bit((IntLanes)splats[13], channel), Lanes{}, total(channel));
   if (model.light) {
     const Light l = light_on(model, begin, p);
     Lanes by_log = {};  // of the brightness
     for (int channel = 0; channel < 3; channel++) {
-      by_log += by_colour[channel] * *(const Lanes *)drawn_colour[channel];
+      by_log += by_colour[channel] * splats[9 + channel];
       by_colour[channel] *= l.brightness;
     }
     const Lanes pull = by_log * (l.falloff + l.cone) / (p.px * p.px + p.py * p.py + p.pz * p.pz);
@@ -303,18 +286,19 @@ static void backward_group(const Frame &frame, const Model &model, const Gradien
   const int degree = view.sh_degree, bands = (degree + 1) * (degree + 1), coefficients = model.coefficients;
   Lanes basis[kMaxCoefficients], weights[kMaxCoefficients], by_direction[3];
   harmonics(degree, d.unit[0], d.unit[1], d.unit[2], basis);
-  const float *sh = model.sh + begin * coefficients * 3;
-  const IntLanes row = p.index * (3 * coefficients);
+  const int columns = 3 * coefficients;
+  Lanes sh[kShRow];
+  load_rows(model.sh + begin * columns, columns, group, 3 * bands, sh);
   for (int k = 0; k < bands; k++) {
     weights[k] = Lanes{};
-    for (int channel = 0; channel < 3; channel++) {
-      weights[k] += gather(sh + 3 * k + channel, row) * by_colour[channel];
-      if (out.sh) store(out.sh + begin * coefficients * 3 + 3 * k + channel, row, basis[k] * by_colour[channel]);
-    }
+    for (int channel = 0; channel < 3; channel++) weights[k] += sh[3 * k + channel] * by_colour[channel];
   }
-  if (out.sh)
-    for (int lane = 0; lane < group && bands < coefficients; lane++)
-      memset(out.sh + ((begin + lane) * coefficients + bands) * 3, 0, 12 * (coefficients - bands));
+  if (out.sh) {
+    for (int k = 0; k < coefficients; k++)
+      for (int channel = 0; channel < 3; channel++)
+        sh[3 * k + channel] = k < bands ? kept(drawn, basis[k] * by_colour[channel]) : Lanes{};
+    store_rows(sh, columns, group, columns, out.sh + begin * columns);
+  }
   harmonics_gradient(degree, d.unit[0], d.unit[1], d.unit[2], weights, by_direction);
   const Lanes along = by_direction[0] * d.unit[0] + by_direction[1] * d.unit[1] + by_direction[2] * d.unit[2];
   for (int k = 0; k < 3; k++) by_direction[k] = (by_direction[k] - along * d.unit[k]) * d.inverse_length;
@@ -357,7 +341,6 @@ static void project_backward(const Frame &frame, const Model &model, const Gradi
                              double camera_gradient[12]) {
   switch (frame.gradient_channels) {
     case 3: return project_backward_range<3>(frame, model, out, begin, end, camera_gradient);
-    case 4: return project_backward_range<4>(frame, model, out, begin, end, camera_gradient);
     case 5: return project_backward_range<5>(frame, model, out, begin, end, camera_gradient);
     default: return project_backward_range<0>(frame, model, out, begin, end, camera_gradient);
   }

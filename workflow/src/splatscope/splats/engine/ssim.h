@@ -1,131 +1,149 @@
 // L1 and structural similarity (Wang et al. 2004: 11 x 11 Gaussian window of sigma 1.5, constants 0.01^2 and 0.03^2,
-// windows that lie wholly in the image), with the gradient by the image. Rows are independent tasks.
+// windows that lie wholly in the image), with the gradient by the image. Strips of kLanes rows are independent tasks.
+//
+// Windows are summed down the columns a vector of columns at a time; the strip is then transposed, so that a vector holds
+// one column, and summing along the rows, too, adds whole vectors.
 #pragma once
 
-struct Window {
-  float weight[kWindow];
-};
-static Window gaussian_window() {
-  Window window;
-  float sum = 0;
-  for (int k = 0; k < kWindow; k++) sum += window.weight[k] = __builtin_expf(-(k - kRadius) * (k - kRadius) / 4.5f);
-  for (int k = 0; k < kWindow; k++) window.weight[k] /= sum;
-  return window;
+// `count` values, up to kLanes, and 0 behind them
+INLINE Lanes load_some(const float *from, int count) {
+  if (count >= kLanes) return load(from);
+  Lanes lanes = {};
+  for (int lane = 0; lane < count; lane++) lanes[lane] = from[lane];
+  return lanes;
 }
 
-INLINE double ordered_sum(const float *values, int count) {
-  float partial[16] = {0};
-  int i = 0;
-  for (; i + 16 <= count; i += 16)
-    for (int k = 0; k < 16; k++) partial[k] += values[i + k];
-  double sum = 0;
-  for (; i < count; i++) sum += values[i];
-  for (int k = 0; k < 16; k++) sum += partial[k];
+struct PixelPair {
+  Lanes x, y;  // image and target; equal where the mask says that the pixel does not count
+  IntLanes counts;
+};
+INLINE PixelPair pixel_pair(const SsimTask &task, int plane, int row, int column) {
+  const size_t offset = ((size_t)plane * task.height + row) * task.width + column;
+  const int count = task.width - column;
+  PixelPair pair = {load_some(task.image + offset, count), load_some(task.target + offset, count), all(1)};
+  if (task.mask) {
+    const uint8_t *mask = task.mask + (size_t)row * task.width + column;
+    for (int lane = 0; lane < kLanes; lane++) pair.counts[lane] = lane < count && mask[lane];
+    pair.x = choose(less(IntLanes{}, pair.counts), pair.x, pair.y);
+  }
+  return pair;
+}
+
+struct Window {
+  Lanes half[kRadius + 1];  // weights; the other half mirrors them
+};
+INLINE Window window_of(const SsimTask &task) {
+  Window window;
+  for (int k = 0; k <= kRadius; k++) window.half[k] = all(task.window[k]);
+  return window;
+}
+INLINE void store_some(float *to, Lanes values, int count) {
+  if (count >= kLanes)
+    store(to, values);
+  else
+    memcpy(to, &values, sizeof(float) * count);
+}
+
+// weighted sum of vectors `stride` apart
+INLINE Lanes windowed(const Window &window, const Lanes *values, int stride) {
+  Lanes sum = window.half[0] * values[0];
+#pragma GCC unroll 16
+  for (int tap = 1; tap < kWindow; tap++)
+    sum += window.half[tap <= kRadius ? tap : kWindow - 1 - tap] * values[tap * stride];
   return sum;
 }
 
-// Pixels of a row that count, with the others set equal to the target.
-INLINE const float *masked_row(const SsimTask &task, int plane, int row, float *buffer) {
-  const size_t offset = ((size_t)plane * task.height + row) * task.width;
-  if (!task.mask) return task.image + offset;
-  const uint8_t *mask = task.mask + (size_t)row * task.width;
-  for (int i = 0; i < task.width; i++) buffer[i] = mask[i] ? task.image[offset + i] : task.target[offset + i];
-  return buffer;
-}
+// SSIM of the windows centred on rows [begin, begin + kLanes) of a plane: its sum grows, and the derivatives by the
+// windowed means of x, x^2 and x y, summed along the rows as the gradient wants them, go to task.partial.
+static void ssim_strip(const SsimTask &task, int plane, int begin, double &sum) {
+  const Window window = window_of(task);
+  const int width = task.width, vectors = (width + kLanes - 1) / kLanes;
+  constexpr int kSource = kLanes + 2 * kRadius;
+  // by column: five moments, then, 2 kRadius before the centre of their window, three derivatives between zeros
+  constexpr int kMaps = 5, kBefore = 3 * kRadius;
+  static thread_local std::vector<float> memory;
+  memory.resize((size_t)(vectors * kLanes + kBefore + 1) * kMaps * kLanes);
+  Lanes *columns = (Lanes *)(((uintptr_t)memory.data() + sizeof(Lanes) - 1) / sizeof(Lanes) * sizeof(Lanes));
+  for (int i = 0; i < kBefore * kMaps; i++) columns[i] = Lanes{};
+  columns += kBefore * kMaps;
 
-// Rows [begin, end) of planes * height: SSIM around each window centre, its sum, and its derivatives by the windowed
-// means of x, x^2 and x y (0 where no whole window fits).
-static void ssim_rows(const SsimTask &task, int begin, int end, double &sum) {
-  const Window window = gaussian_window();
-  const int width = task.width, valid = width - 2 * kRadius;
-  std::vector<float> memory(7 * width);
-  float *moment[5], *values = memory.data() + 5 * width, *buffer = values + width;
-  for (int k = 0; k < 5; k++) moment[k] = memory.data() + k * width;
-  for (int line = begin; line < end; line++) {
-    const int plane = line / task.height, row = line % task.height;
-    float *out[3];
-    for (int k = 0; k < 3; k++) {
-      out[k] = task.partial[k] + (size_t)line * width;
-      memset(out[k], 0, 4 * width);
+  IntLanes whole = {};  // rows whose windows lie in the image
+  for (int lane = 0; lane < kLanes; lane++)
+    whole[lane] = begin + lane >= kRadius && begin + lane < task.height - kRadius;
+  const Mask valid = less(IntLanes{}, whole);
+  for (int vector = 0; vector < vectors; vector++) {
+    Lanes products[kSource][kMaps], moments[kMaps][kLanes];
+    for (int k = 0; k < kSource; k++) {
+      const int row = begin + k - kRadius, inside = row < 0 ? 0 : row < task.height ? row : task.height - 1;
+      const PixelPair p = pixel_pair(task, plane, inside, vector * kLanes);
+      products[k][0] = p.x, products[k][1] = p.y;
+      products[k][2] = p.x * p.x, products[k][3] = p.y * p.y, products[k][4] = p.x * p.y;
     }
-    if (row < kRadius || row >= task.height - kRadius) continue;
-    memset(memory.data(), 0, 20 * width);
-    float *m0 = moment[0], *m1 = moment[1], *m2 = moment[2], *m3 = moment[3], *m4 = moment[4];
-    for (int tap = 0; tap < kWindow; tap++) {
-      const int source = row + tap - kRadius;
-      const float *x = masked_row(task, plane, source, buffer), w = window.weight[tap];
-      const float *y = task.target + ((size_t)plane * task.height + source) * width;
-#pragma GCC ivdep
-      for (int i = 0; i < width; i++) {
-        const float wx = w * x[i], wy = w * y[i];
-        m0[i] += wx, m1[i] += wy, m2[i] += wx * x[i], m3[i] += wy * y[i], m4[i] += wx * y[i];
-      }
+    for (int row = 0; row < kLanes; row++)
+      for (int k = 0; k < kMaps; k++) moments[k][row] = windowed(window, &products[row][k], kMaps);
+    for (int k = 0; k < kMaps; k++) {
+      transpose(moments[k]);
+      for (int lane = 0; lane < kLanes; lane++) columns[(vector * kLanes + lane) * kMaps + k] = moments[k][lane];
     }
-#pragma GCC ivdep
-    for (int i = 0; i < valid; i++) {
-      float mx = 0, my = 0, xx = 0, yy = 0, xy = 0;
-#pragma GCC unroll 11
-      for (int tap = 0; tap < kWindow; tap++) {
-        const float w = window.weight[tap];
-        mx += w * m0[i + tap], my += w * m1[i + tap];
-        xx += w * m2[i + tap], yy += w * m3[i + tap], xy += w * m4[i + tap];
-      }
-      const float c1 = 1e-4f, c2 = 9e-4f;
-      const float luminance = 2 * mx * my + c1, structure = 2 * (xy - mx * my) + c2;
-      const float energy = mx * mx + my * my + c1, variance = xx - mx * mx + yy - my * my + c2;
-      const float inverse = 1 / (energy * variance), ssim = luminance * structure * inverse;
-      const float by_variance = -ssim / variance, by_covariance = 2 * luminance * inverse;
-      values[i] = ssim;
-      out[0][i + kRadius] = 2 * my * structure * inverse - 2 * mx * ssim / energy - 2 * mx * by_variance -
-                            my * by_covariance;
-      out[1][i + kRadius] = by_variance;
-      out[2][i + kRadius] = by_covariance;
-    }
-    sum += ordered_sum(values, valid);
   }
+
+  Lanes total = {};
+  for (int i = 0; i < width - 2 * kRadius; i++) {
+    const Lanes *from = columns + i * kMaps;
+    const Lanes mx = windowed(window, from, kMaps), my = windowed(window, from + 1, kMaps);
+    const Lanes xx = windowed(window, from + 2, kMaps), yy = windowed(window, from + 3, kMaps);
+    const Lanes xy = windowed(window, from + 4, kMaps);
+    const float c1 = 1e-4f, c2 = 9e-4f;
+    const Lanes luminance = 2 * mx * my + c1, structure = 2 * (xy - mx * my) + c2;
+    const Lanes energy = mx * mx + my * my + c1, variance = xx - mx * mx + yy - my * my + c2;
+    const Lanes inverse = 1 / (energy * variance), ssim = kept(valid, luminance * structure * inverse);
+    const Lanes by_variance = -ssim * (energy * inverse), by_covariance = kept(valid, 2 * luminance * inverse);
+    total += ssim;
+    Lanes *to = columns + (i - kRadius) * kMaps;
+    to[0] = kept(valid, 2 * my * structure * inverse) - 2 * mx * ssim * (variance * inverse) - 2 * mx * by_variance -
+            my * by_covariance;
+    to[1] = by_variance, to[2] = by_covariance;
+  }
+  for (int i = (width - 3 * kRadius) * kMaps; i < vectors * kLanes * kMaps; i++) columns[i] = Lanes{};
+  for (int lane = 0; lane < kLanes; lane++) sum += total[lane];
+
+  const int rows = task.height - begin < kLanes ? task.height - begin : kLanes;
+  for (int vector = 0; vector < vectors; vector++)
+    for (int k = 0; k < 3; k++) {
+      Lanes sums[kLanes];
+      for (int lane = 0; lane < kLanes; lane++)
+        sums[lane] = windowed(window, columns + (vector * kLanes + lane - 3 * kRadius) * kMaps + k, kMaps);
+      transpose(sums);
+      float *to = task.partial[k] + ((size_t)plane * task.height + begin) * width + vector * kLanes;
+      for (int row = 0; row < rows; row++) store_some(to + (size_t)row * width, sums[row], width - vector * kLanes);
+    }
 }
 
-// Rows [begin, end): gradient of the whole loss; `sum` grows by the absolute differences.
-static void ssim_gradient_rows(const SsimTask &task, int begin, int end, double &sum) {
-  const Window window = gaussian_window();
-  const int width = task.width, padded = width + 2 * kRadius;
+// Row `row` of a plane: gradient of the whole loss; `sum` grows by the absolute differences.
+static void ssim_gradient_row(const SsimTask &task, int plane, int row, double &sum) {
+  const int width = task.width;
   const float windows = (float)task.planes * (task.height - 2 * kRadius) * (width - 2 * kRadius);
   const float ssim_scale = -task.weight / windows, l1_scale = (1 - task.weight) * task.l1_scale;
-  std::vector<float> memory(3 * padded + 2 * width);
-  float *b0 = memory.data(), *b1 = b0 + padded, *b2 = b1 + padded, *values = b2 + padded, *buffer = values + width;
-  for (int line = begin; line < end; line++) {
-    const int plane = line / task.height, row = line % task.height;
-    memset(b0, 0, 12 * padded);
-    for (int tap = 0; tap < kWindow; tap++) {
-      const int source = row + tap - kRadius;
-      if (source < 0 || source >= task.height) continue;
-      const float w = window.weight[tap];
-      const size_t offset = ((size_t)plane * task.height + source) * width;
-      const float *p0 = task.partial[0] + offset, *p1 = task.partial[1] + offset, *p2 = task.partial[2] + offset;
-#pragma GCC ivdep
-      for (int i = 0; i < width; i++) {
-        b0[i + kRadius] += w * p0[i], b1[i + kRadius] += w * p1[i], b2[i + kRadius] += w * p2[i];
-      }
+  const size_t offset = ((size_t)plane * task.height + row) * width;
+  const int first = row < kRadius ? -row : -kRadius, last = task.height - 1 - row < kRadius ? task.height - 1 - row : kRadius;
+  Lanes total = {};
+  for (int column = 0; column < width; column += kLanes) {
+    const int count = width - column;
+    Lanes by_mean = {}, by_square = {}, by_product = {};
+    for (int tap = first; tap <= last; tap++) {
+      const int64_t place = offset + (int64_t)tap * width + column;
+      const float weight = task.window[tap + kRadius];
+      by_mean += weight * load_some(task.partial[0] + place, count);
+      by_square += weight * load_some(task.partial[1] + place, count);
+      by_product += weight * load_some(task.partial[2] + place, count);
     }
-    const float *x = masked_row(task, plane, row, buffer), *y = task.target + (size_t)line * width;
-    float *gradient = task.gradient + (size_t)line * width;
-#pragma GCC ivdep
-    for (int i = 0; i < width; i++) {
-      float by_mean = 0, by_square = 0, by_product = 0;
-#pragma GCC unroll 11
-      for (int tap = 0; tap < kWindow; tap++) {
-        const float w = window.weight[tap];
-        by_mean += w * b0[i + tap], by_square += w * b1[i + tap], by_product += w * b2[i + tap];
-      }
-      const float difference = x[i] - y[i], sign = (difference > 0) - (difference < 0);
-      values[i] = __builtin_fabsf(difference);
-      gradient[i] = ssim_scale * (by_mean + 2 * x[i] * by_square + y[i] * by_product) + l1_scale * sign;
-    }
-    if (task.mask) {
-      const uint8_t *mask = task.mask + (size_t)row * width;
-#pragma GCC ivdep
-      for (int i = 0; i < width; i++) gradient[i] = mask[i] ? gradient[i] : 0;
-    }
-    sum += ordered_sum(values, width);
+    const PixelPair p = pixel_pair(task, plane, row, column);
+    const Lanes difference = p.x - p.y, zero = {};
+    const Lanes sign = kept(above(difference, zero), all(1.0f)) - kept(above(zero, difference), all(1.0f));
+    total += magnitude(difference);
+    const Lanes gradient = ssim_scale * (by_mean + 2 * p.x * by_square + p.y * by_product) + l1_scale * sign;
+    const Lanes counted = kept(less(IntLanes{}, p.counts), gradient);
+    store_some(task.gradient + offset + column, counted, count);
   }
+  for (int lane = 0; lane < kLanes; lane++) sum += total[lane];
 }
