@@ -48,7 +48,7 @@ class _AdamTask(ctypes.Structure):
             (name, c_float)
             for name in ("rate", "tail_rate", "tail_decay", "beta1", "beta2", "epsilon", "correction1", "correction2")
         ),
-        *((name, c_void_p) for name in ("value", "first", "second", "gradient")),
+        *((name, c_void_p) for name in ("value", "first", "second", "gradient", "seen")),
     ]
 
 
@@ -266,9 +266,26 @@ def depth_variance(
 
 
 def adam(
-    value, gradient, first, second, *, head, active, rate, tail_rate, tail_decay, betas, epsilon, step, threads
+    value,
+    gradient,
+    first,
+    second,
+    *,
+    head,
+    active,
+    rate,
+    tail_rate,
+    tail_decay,
+    betas,
+    epsilon,
+    step,
+    threads,
+    seen=None,
 ) -> None:
-    """One step of Adam in place on contiguous float32 tensors [rows, columns]; see optimizer.py."""
+    """One step of Adam in place on contiguous float32 tensors [rows, columns]; see optimizer.py.
+
+    Rows where `seen` [rows] (bool) is False are left alone.
+    """
     task = _AdamTask(
         *value.shape,
         head,
@@ -280,6 +297,7 @@ def adam(
         epsilon,
         *(1 - beta**step for beta in betas),
         *(tensor.data_ptr() for tensor in (value, first, second, gradient)),
+        _pointer(seen),
     )
     _library().splat_adam(task, threads)
 

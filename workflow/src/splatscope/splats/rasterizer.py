@@ -26,9 +26,7 @@ class Render:
     alpha: torch.Tensor  # [C, H, W] accumulated opacity
     accumulated_depth: torch.Tensor  # [C, H, W] depth along the optical axis in mm, blended like a colour over 0
     features: torch.Tensor | None  # [C, H, W, E] alpha-composited over 0; None where none were given
-    contributor: torch.Tensor | None = (
-        None  # int32 [C, H, W] Gaussian with the largest weight, -1 for none; if asked for
-    )
+    contributor: torch.Tensor | None = None  # int32 [C, H, W] Gaussian of the largest weight, -1: none
 
     @property
     def depth(self) -> torch.Tensor:

@@ -135,7 +135,7 @@ def _composite(centres, covariances, opacities, channels, width, height):
             before = torch.exp(torch.cat([torch.zeros_like(log_after[..., :1]), log_after[..., :-1]], -1))
             weights = torch.where(torch.exp(log_after.detach()) > MIN_TRANSMITTANCE, alphas * before, 0)
             blended = torch.cat([weights @ channels[index], weights.sum(-1, keepdim=True)], -1)
-            nobody = weights.new_zeros(weights.shape[:2] + (1,))
+            nobody = weights.new_zeros((*weights.shape[:2], 1))
             most, place = torch.cat([nobody, weights.detach()], -1).max(-1)
             number = torch.cat([index.new_tensor([-1]), index])[torch.where(most > 0, place, 0)]
             tiles.append((blended, number))

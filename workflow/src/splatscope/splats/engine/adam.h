@@ -1,11 +1,12 @@
 // Adam (Kingma & Ba 2015) on rows of values: the first `head` columns of a row at one learning rate, the columns from
-// there to `active` at another and with decoupled weight decay (Loshchilov & Hutter 2019), the rest not at all.
+// there to `active` at another and with decoupled weight decay (Loshchilov & Hutter 2019), the rest not at all. Rows that
+// were not seen keep their moments and stay where they are.
 #pragma once
 
 static void adam_rows(const AdamTask &task, int64_t begin, int64_t end) {
   const float b1 = task.beta1, b2 = task.beta2, epsilon = task.epsilon;
   const float root_correction = 1 / __builtin_sqrtf(task.correction2);
-  if (task.head == task.row) {
+  if (task.head == task.row && !task.seen) {
     const float rate = task.rate / task.correction1;
 #pragma GCC ivdep
     for (int64_t i = begin * task.row; i < end * task.row; i++) {
@@ -22,6 +23,7 @@ static void adam_rows(const AdamTask &task, int64_t begin, int64_t end) {
     keeps[k] = k < task.head ? 1 : 1 - task.tail_decay;
   }
   for (int64_t row = begin; row < end; row++) {
+    if (task.seen && !task.seen[row]) continue;
     const int64_t offset = row * task.row;
     float *value = task.value + offset, *first = task.first + offset, *second = task.second + offset;
     const float *gradient = task.gradient + offset;

@@ -8,10 +8,12 @@ constexpr float kDark = 1e-20f;  // far below kMinTransmittance, far above what 
 constexpr float kMinPower = -7.9943534f, kMaxPower = -1.4434169e-3f;  // log2 of kMinAlpha and kMaxAlpha
 
 struct LaneOffsets {
-  Lanes x, y;  // of the pixel centres in a block
+  Lanes x, y;                // of the pixel centres in a block
+  float row_start[kBlocks];  // of a block in its tile
 };
 INLINE LaneOffsets lane_offsets() {
   LaneOffsets offsets;
+  for (int block = 0; block < kBlocks; block++) offsets.row_start[block] = block % kBlockRows * kBlockHeight;
   for (int lane = 0; lane < kLanes; lane++) {
     offsets.x[lane] = lane % kBlockWidth + 0.5f;
     offsets.y[lane] = lane / kBlockWidth + 0.5f;
@@ -73,21 +75,20 @@ INLINE void load_batch(const Frame &frame, const Model &model, const Entry *entr
   }
 }
 
-// Calls visit(block, lane, pixel, pixels) for each row of pixels of each block that has pixels in the image; `lane` is that
-// of the first. Lanes beyond are outside.
+// Calls visit(block, lane, pixel, count) for each piece of a row of pixels that lies in a block and in the image, row by row;
+// `lane` is that of its first pixel. Lanes beyond are outside.
 template <typename Visit>
 INLINE void visit_pixels(const Frame &frame, int tile, Visit visit) {
   const int left = tile % frame.tiles_x * kTile, top = tile / frame.tiles_x * kTile;
-  const int width = frame.view.width, height = frame.view.height;
-  const bool whole = left + kTile <= width && top + kTile <= height;
-  for (int block = 0; block < kBlocks; block++)
-    for (int row = 0; row < kBlockHeight; row++) {
-      const int x = left + block / kBlockRows * kBlockWidth, y = top + block % kBlockRows * kBlockHeight + row;
-      const size_t pixel = (size_t)y * width + x;
-      if (whole)
-        visit(block, row * kBlockWidth, pixel, kBlockWidth);
-      else if (x < width && y < height)
-        visit(block, row * kBlockWidth, pixel, width - x < kBlockWidth ? width - x : kBlockWidth);
+  const int width = frame.view.width - left, height = frame.view.height - top;
+  for (int y = 0; y < (height < kTile ? height : kTile); y++)
+    for (int column = 0; column < kColumns; column++) {
+      const int x = column * kBlockWidth, block = column * kBlockRows + y / kBlockHeight;
+      const size_t pixel = (size_t)(top + y) * frame.view.width + left + x;
+      if (width >= kTile)
+        visit(block, y % kBlockHeight * kBlockWidth, pixel, kBlockWidth);
+      else if (x < width)
+        visit(block, y % kBlockHeight * kBlockWidth, pixel, width - x < kBlockWidth ? width - x : kBlockWidth);
     }
 }
 
@@ -186,7 +187,7 @@ static void blend_tile(Frame &frame, const Model &model, const RasterPlanes &pla
     for (uint64_t rest = open; rest; rest &= rest - 1) {
       const int block = __builtin_ctzll(rest);
       const Lanes x = offsets.x + (float)(block / kBlockRows * kBlockWidth);
-      const Lanes y = offsets.y + (float)(block % kBlockRows * kBlockHeight);
+      const Lanes y = offsets.y + offsets.row_start[block];
       if (!blend_block<CHANNELS, CONTRIBUTORS>(batch, entries + begin, begin, block, channels, x, y, pixels[block],
                                                touched + begin))
         open &= ~(1ull << block);
@@ -272,7 +273,7 @@ static void blend_tile_backward(Frame &frame, const Model &model, const Gradient
     const float twist = s.skew * s.fall_v / s.fall_x;
     for (; blocks; blocks &= blocks - 1) {
       const int block = __builtin_ctzll(blocks), column = block / kBlockRows;
-      const Lanes dx = column_x[column], v = column_v[column] + (float)(block % kBlockRows * kBlockHeight);
+      const Lanes dx = column_x[column], v = column_v[column] + offsets.row_start[block];
       const Lanes power = column_power[column] - s.fall_v * v * v;
       const Mask drawn = both(at_least(power, all(kMinPower)), less(number, end[block]));
       const Lanes alpha = kept(drawn, smaller(all(kMaxAlpha), quick_exp2(power)));

@@ -18,7 +18,7 @@ constexpr float kFrustumMargin = 0.15f;
 constexpr int kTile = 16, kTilePixels = kTile * kTile;
 constexpr int kMaxChannels = 64;   // colour, depth and features together
 constexpr int kMoments = 6;        // geometric sums in a gradient slot, behind the channels
-constexpr int kTilesPerTask = 4;
+constexpr int kTilesPerTask = 8;
 constexpr int kChunk = 1024;       // Gaussians per task; fixed, so that sums over chunks do not depend on the threads
 constexpr float kLog2e = 1.4426950408889634f;
 
@@ -146,6 +146,7 @@ struct AdamTask {
   float beta1, beta2, epsilon, correction1, correction2;
   float *value, *first, *second;  // value and moments, changed in place
   const float *gradient;
+  const uint8_t *seen;  // [rows] 0: the row is left alone; or null
 };
 
 }  // namespace splat
