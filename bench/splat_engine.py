@@ -184,8 +184,15 @@ def training_steps(module) -> tuple[float, float]:
     """Seconds of a training step at 640x480 from 20,000 points, refinement's share included: ours, OpenSplat's."""
     views = tissue_views(640, 480, 12)
     points = sampled_points(views, 20_000)
-    config = SplatConfig(
-        max_width=640, iterations=1000, initial_gaussians=20_000, max_gaussians=20_000, evaluate_every=100_000
+    config = SplatConfig(  # the peer's own work: no light, no depth, one background
+        max_width=640,
+        iterations=1000,
+        initial_gaussians=20_000,
+        max_gaussians=20_000,
+        evaluate_every=100_000,
+        light=False,
+        depth_regulariser=0.0,
+        random_background=False,
     )
     peer = Peer(module, views, points, PEER_STEPS, 1000)
     times, ours = [], []

@@ -69,7 +69,7 @@ def _library() -> ctypes.CDLL | None:
     library.splat_forward.argtypes = [c_void_p, POINTER(_Model), POINTER(_View)] + [c_void_p] * 5
     library.splat_backward.argtypes = [c_void_p, POINTER(_Model)] + [c_void_p] * 4 + [POINTER(_Gradients)]
     library.splat_backward.restype = None
-    library.splat_image_loss.argtypes = [c_void_p] * 3 + [c_int] * 3 + [c_float, c_int] + [c_void_p] * 2
+    library.splat_image_loss.argtypes = [c_void_p] * 3 + [c_int] * 3 + [c_float, c_int, c_void_p]
     library.splat_image_loss.restype = c_double
     library.splat_depth_variance.argtypes = [c_void_p] * 3 + [c_int64, c_float] + [c_void_p] * 3
     library.splat_depth_variance.restype = c_double
@@ -237,7 +237,7 @@ def image_loss(
 ) -> tuple[float, torch.Tensor]:
     """(1 - w) L1 + w (1 - SSIM) of planar float32 images [3, H, W] and its gradient by `image`; see losses.py."""
     planes, height, width = image.shape
-    gradient, scratch = torch.empty_like(image), torch.empty(3 * planes, height, width)
+    gradient = torch.empty_like(image)
     loss = _library().splat_image_loss(
         image.data_ptr(),
         target.data_ptr(),
@@ -248,7 +248,6 @@ def image_loss(
         ssim_weight,
         threads,
         gradient.data_ptr(),
-        scratch.data_ptr(),
     )
     return loss, gradient
 

@@ -120,7 +120,7 @@ def choose_backend(gaussians: Gaussians) -> str:
         return "native"
     warnings.warn(
         "the C++ rasterizer was not built (no compiler at installation): drawing with plain PyTorch, "
-        "about 50 times slower; install g++ and run `pip install -e .` again",
+        "about 400 times slower; install g++ and run `pip install -e .` again",
         stacklevel=3,
     )
     return "reference"

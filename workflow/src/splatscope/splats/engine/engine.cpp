@@ -265,26 +265,22 @@ void splat_backward(Frame *frame_pointer, const Model *model_pointer, const floa
 }
 
 // (1 - weight) * L1 + weight * (1 - SSIM) of planar images [planes, H, W], and its gradient by `image`.
-// `scratch` holds 3 * planes * H * W floats. H and W must be at least 11.
+// H and W must be at least 11.
 double splat_image_loss(const float *image, const float *target, const uint8_t *mask, int planes, int height, int width,
-                        float weight, int threads, float *gradient, float *scratch) {
+                        float weight, int threads, float *gradient) {
   const size_t pixels = (size_t)height * width;
   const size_t counted = mask ? pixels - std::count(mask, mask + pixels, 0) : pixels;
   SsimTask task = {planes, height, width, weight, image, target, mask, 1.0f / std::max<size_t>(counted * planes, 1),
-                   gradient, {}, {}};
-  for (int k = 0; k < 3; k++) task.partial[k] = scratch + k * planes * pixels;
+                   gradient, {}};
   double total = 0;
   for (int k = 0; k < kWindow; k++) total += task.window[k] = std::exp(-(k - kRadius) * (k - kRadius) / 4.5f);
   for (float &tap : task.window) tap /= total;
-  const int strips = (height + kernels->lanes - 1) / kernels->lanes;
-  std::vector<double> ssim(planes * strips), absolute(planes * height);
-  run_tasks(threads, planes * strips, [&](int i) {
-    kernels->ssim_strip(task, i / strips, i % strips * kernels->lanes, ssim[i]);
-  });
-  run_tasks(threads, planes * strips, [&](int i) {
-    const int plane = i / strips, begin = i % strips * kernels->lanes;
-    for (int row = begin; row < std::min(begin + kernels->lanes, height); row++)
-      kernels->ssim_gradient_row(task, plane, row, absolute[plane * height + row]);
+  constexpr int kRows = 128;  // per task; those around it are computed twice
+  const int bands = (height + kRows - 1) / kRows;
+  std::vector<double> ssim(planes * bands), absolute(planes * bands);
+  run_tasks(threads, planes * bands, [&](int i) {
+    const int begin = i % bands * kRows;
+    kernels->image_loss_rows(task, i / bands, begin, std::min(begin + kRows, height), ssim[i], absolute[i]);
   });
   const double ssim_sum = std::accumulate(ssim.begin(), ssim.end(), 0.0);
   const double absolute_sum = std::accumulate(absolute.begin(), absolute.end(), 0.0);

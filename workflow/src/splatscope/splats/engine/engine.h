@@ -106,7 +106,6 @@ struct GradientPlanes {
 // The hot loops, compiled once for each instruction set.
 struct Kernels {
   const char *name;
-  int lanes;
   // false when a number of Gaussian [first, last) is not finite
   bool (*project)(Frame &, const Model &, int64_t first, int64_t last);
   void (*project_backward)(const Frame &, const Model &, const Gradients &, int64_t first, int64_t last,
@@ -114,8 +113,7 @@ struct Kernels {
   void (*find_spans)(Frame &, size_t begin, size_t end, std::vector<Span> &spans);
   void (*blend)(Frame &, const Model &, const RasterPlanes &, int tile);
   void (*blend_backward)(Frame &, const Model &, const GradientPlanes &, int tile);
-  void (*ssim_strip)(const struct SsimTask &, int plane, int first_row, double &sum);  // of `lanes` rows
-  void (*ssim_gradient_row)(const struct SsimTask &, int plane, int row, double &sum);
+  void (*image_loss_rows)(const struct SsimTask &, int plane, int begin, int end, double &ssim, double &absolute);
   void (*adam_rows)(const struct AdamTask &, int64_t first, int64_t last);
 };
 extern const Kernels kBaselineKernels;
@@ -134,7 +132,6 @@ struct SsimTask {
   const uint8_t *mask;  // [height, width] or null; 0: the pixel counts as equal to its target
   float l1_scale;       // 1 / number of values that count
   float *gradient;      // of the loss, [planes, height, width]
-  float *partial[3];    // derivatives of the SSIM by windowed moments, summed along rows; [planes, height, width] each
   float window[kWindow];
 };
 

@@ -11,6 +11,6 @@ namespace {
 #include "ssim.h"
 #include "adam.h"
 }  // namespace
-const Kernels SPLAT_KERNELS = {SPLAT_NAME, kLanes, project, project_backward, find_spans, blend, blend_backward,
-                               ssim_strip, ssim_gradient_row, adam_rows};
+const Kernels SPLAT_KERNELS = {SPLAT_NAME, project, project_backward, find_spans, blend, blend_backward,
+                               image_loss_rows, adam_rows};
 }  // namespace splat

@@ -1,8 +1,9 @@
 // L1 and structural similarity (Wang et al. 2004: 11 x 11 Gaussian window of sigma 1.5, constants 0.01^2 and 0.03^2,
-// windows that lie wholly in the image), with the gradient by the image. Strips of kLanes rows are independent tasks.
+// windows that lie wholly in the image), with the gradient by the image. Bands of rows are independent tasks.
 //
-// Windows are summed down the columns a vector of columns at a time; the strip is then transposed, so that a vector holds
-// one column, and summing along the rows, too, adds whole vectors.
+// Windows are summed down the columns of a strip of kLanes rows, a vector of columns at a time; the strip is then
+// transposed, so that a vector holds one column, and summing along the rows, too, adds whole vectors. What the gradient
+// needs of the last strips stays in the cache.
 #pragma once
 
 // `count` values, up to kLanes, and 0 behind them
@@ -20,6 +21,7 @@ struct PixelPair {
 INLINE PixelPair pixel_pair(const SsimTask &task, int plane, int row, int column) {
   const size_t offset = ((size_t)plane * task.height + row) * task.width + column;
   const int count = task.width - column;
+  __builtin_prefetch(task.image + offset + 4 * kLanes), __builtin_prefetch(task.target + offset + 4 * kLanes);
   PixelPair pair = {load_some(task.image + offset, count), load_some(task.target + offset, count), all(1)};
   if (task.mask) {
     const uint8_t *mask = task.mask + (size_t)row * task.width + column;
@@ -53,9 +55,18 @@ INLINE Lanes windowed(const Window &window, const Lanes *values, int stride) {
   return sum;
 }
 
-// SSIM of the windows centred on rows [begin, begin + kLanes) of a plane: its sum grows, and the derivatives by the
-// windowed means of x, x^2 and x y, summed along the rows as the gradient wants them, go to task.partial.
-static void ssim_strip(const SsimTask &task, int plane, int begin, double &sum) {
+constexpr int kKeptRows = 32;  // at least kLanes + 2 kRadius, a power of 2
+
+// Of the windows centred on a row: derivatives of their SSIM by the windowed means of x, x^2 and x y, summed along the row
+// as the gradient wants them; of the last kKeptRows rows.
+struct KeptRows {
+  float *memory;
+  int width;
+  float *at(int row, int derivative) { return memory + ((row & (kKeptRows - 1)) * 3 + derivative) * (size_t)width; }
+};
+
+// Fills `kept_rows` for rows [begin, begin + kLanes) of a plane; returns the sum of the SSIM of their windows.
+static double ssim_strip(const SsimTask &task, int plane, int begin, KeptRows kept_rows) {
   const Window window = window_of(task);
   const int width = task.width, vectors = (width + kLanes - 1) / kLanes;
   constexpr int kSource = kLanes + 2 * kRadius;
@@ -105,45 +116,64 @@ static void ssim_strip(const SsimTask &task, int plane, int begin, double &sum) 
     to[1] = by_variance, to[2] = by_covariance;
   }
   for (int i = (width - 3 * kRadius) * kMaps; i < vectors * kLanes * kMaps; i++) columns[i] = Lanes{};
-  for (int lane = 0; lane < kLanes; lane++) sum += total[lane];
-
-  const int rows = task.height - begin < kLanes ? task.height - begin : kLanes;
   for (int vector = 0; vector < vectors; vector++)
     for (int k = 0; k < 3; k++) {
       Lanes sums[kLanes];
       for (int lane = 0; lane < kLanes; lane++)
         sums[lane] = windowed(window, columns + (vector * kLanes + lane - 3 * kRadius) * kMaps + k, kMaps);
       transpose(sums);
-      float *to = task.partial[k] + ((size_t)plane * task.height + begin) * width + vector * kLanes;
-      for (int row = 0; row < rows; row++) store_some(to + (size_t)row * width, sums[row], width - vector * kLanes);
+      for (int row = 0; row < kLanes; row++)
+        store_some(kept_rows.at(begin + row, k) + vector * kLanes, sums[row], width - vector * kLanes);
     }
+  double sum = 0;
+  for (int lane = 0; lane < kLanes; lane++) sum += total[lane];
+  return sum;
 }
 
-// Row `row` of a plane: gradient of the whole loss; `sum` grows by the absolute differences.
-static void ssim_gradient_row(const SsimTask &task, int plane, int row, double &sum) {
+// Gradient of the whole loss in rows [begin, end) of a plane, at most kLanes; returns the sum of the absolute differences.
+static double ssim_gradient(const SsimTask &task, int plane, int begin, int end, KeptRows kept_rows) {
+  const Window window = window_of(task);
   const int width = task.width;
   const float windows = (float)task.planes * (task.height - 2 * kRadius) * (width - 2 * kRadius);
   const float ssim_scale = -task.weight / windows, l1_scale = (1 - task.weight) * task.l1_scale;
-  const size_t offset = ((size_t)plane * task.height + row) * width;
-  const int first = row < kRadius ? -row : -kRadius, last = task.height - 1 - row < kRadius ? task.height - 1 - row : kRadius;
   Lanes total = {};
   for (int column = 0; column < width; column += kLanes) {
     const int count = width - column;
-    Lanes by_mean = {}, by_square = {}, by_product = {};
-    for (int tap = first; tap <= last; tap++) {
-      const int64_t place = offset + (int64_t)tap * width + column;
-      const float weight = task.window[tap + kRadius];
-      by_mean += weight * load_some(task.partial[0] + place, count);
-      by_square += weight * load_some(task.partial[1] + place, count);
-      by_product += weight * load_some(task.partial[2] + place, count);
+    Lanes derivatives[kLanes + 2 * kRadius][3];
+    for (int k = 0; k < end - begin + 2 * kRadius; k++)
+      for (int map = 0; map < 3; map++)
+        derivatives[k][map] = load_some(kept_rows.at(begin + k - kRadius, map) + column, count);
+    for (int row = begin; row < end; row++) {
+      const Lanes *from = derivatives[row - begin];
+      const PixelPair p = pixel_pair(task, plane, row, column);
+      const Lanes difference = p.x - p.y, zero = {};
+      const Lanes sign = kept(above(difference, zero), all(1.0f)) - kept(above(zero, difference), all(1.0f));
+      total += magnitude(difference);
+      const Lanes by_ssim =
+          windowed(window, from, 3) + 2 * p.x * windowed(window, from + 1, 3) + p.y * windowed(window, from + 2, 3);
+      const Lanes gradient = kept(less(IntLanes{}, p.counts), ssim_scale * by_ssim + l1_scale * sign);
+      store_some(task.gradient + ((size_t)plane * task.height + row) * width + column, gradient, count);
     }
-    const PixelPair p = pixel_pair(task, plane, row, column);
-    const Lanes difference = p.x - p.y, zero = {};
-    const Lanes sign = kept(above(difference, zero), all(1.0f)) - kept(above(zero, difference), all(1.0f));
-    total += magnitude(difference);
-    const Lanes gradient = ssim_scale * (by_mean + 2 * p.x * by_square + p.y * by_product) + l1_scale * sign;
-    const Lanes counted = kept(less(IntLanes{}, p.counts), gradient);
-    store_some(task.gradient + offset + column, counted, count);
   }
+  double sum = 0;
   for (int lane = 0; lane < kLanes; lane++) sum += total[lane];
+  return sum;
+}
+
+// Rows [begin, end) of a plane, begin a multiple of kLanes: their gradient, and the sums of the SSIM around them and of the
+// absolute differences.
+static void image_loss_rows(const SsimTask &task, int plane, int begin, int end, double &ssim, double &absolute) {
+  static thread_local std::vector<float> memory;
+  memory.resize((size_t)kKeptRows * 3 * task.width);
+  const KeptRows kept_rows = {memory.data(), task.width};
+  const int before = (kRadius + kLanes - 1) / kLanes * kLanes;
+  for (int strip = begin - before, row = begin; row < end; strip += kLanes) {
+    const double sum = ssim_strip(task, plane, strip, kept_rows);
+    if (strip >= begin && strip < end) ssim += sum;
+    const int last = strip + kLanes - kRadius < end ? strip + kLanes - kRadius : end;
+    if (last > row) {
+      absolute += ssim_gradient(task, plane, row, last, kept_rows);
+      row = last;
+    }
+  }
 }
