@@ -24,8 +24,8 @@ from splatscope.splats.initialise import PointCloud, TrainingView, initial_gauss
 from splatscope.splats.losses import depth_variance, image_loss
 from splatscope.splats.optimizer import Adam
 from splatscope.splats.rasterizer import Render, render
-from splatscope.splats.refinement import refine
 from splatscope.splats.stage import train_splat
+from splatscope.splats.strategies.budget import split_strongest
 from splatscope.splats.trainer import heldout_views, train_gaussians
 from splatscope.splats.turntable import turntable_poses, write_turntable
 
@@ -173,7 +173,7 @@ def test_refinement_replaces_the_faint_and_grows_to_the_budget():
     }
     values["opacity_logits"][:50] = -9
     optimizer = Adam(values)
-    refine(optimizer, torch.ones(700), torch.arange(700) < 50, 800)
+    split_strongest(optimizer, torch.ones(700), torch.arange(700) < 50, 800)
     assert {len(value) for value in optimizer.values.values()} == {800}
     assert all(moment.shape == optimizer.values[name].shape for name, moment in optimizer.first.items())
     assert (torch.sigmoid(optimizer.values["opacity_logits"]) > 0.005).all()
@@ -185,7 +185,7 @@ def test_splitting_hardly_changes_the_picture(views):
         name: getattr(truth, name).clone() for name in ("means", "quaternions", "log_scales", "opacity_logits", "sh")
     }
     optimizer = Adam(values)
-    refine(optimizer, torch.ones(700), torch.zeros(700, dtype=torch.bool), 1400)
+    split_strongest(optimizer, torch.ones(700), torch.zeros(700, dtype=torch.bool), 1400)
     pose = torch.from_numpy(invert(views[0].world_from_camera)).float()[None]
     matrix = torch.from_numpy(CAMERA.matrix).float()[None]
     before = render(truth, pose, matrix, WIDTH, HEIGHT)
@@ -323,7 +323,7 @@ def test_parallel_cameras_still_get_a_start(views):
     for index, view in enumerate(flat):
         view.world_from_camera[0, 3] += index
     extent = look_distance(flat, None)
-    start = initial_gaussians(flat, None, extent, 100, 3, np.random.default_rng(0))
+    start = initial_gaussians(flat, None, extent, 100, 3, 0.1, np.random.default_rng(0))
     assert np.isfinite(extent) and extent > 0
     assert len(start) == 100 and torch.isfinite(start.means).all()
 

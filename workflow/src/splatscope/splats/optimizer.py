@@ -82,6 +82,13 @@ class Adam:
             for tensor in moments.values():
                 tensor[rows] = 0
 
+    def keep_rows(self, kept: torch.Tensor) -> None:
+        """Take away all Gaussians but those of a bool mask [N]."""
+        for name, value in self.values.items():
+            self.values[name] = value.detach()[kept].requires_grad_(value.requires_grad)
+            for moments in (self.first, self.second):
+                moments[name] = moments[name][kept]
+
     def append_rows(self, values: dict[str, torch.Tensor]) -> None:
         """Add Gaussians, without moments."""
         for name, added in values.items():
