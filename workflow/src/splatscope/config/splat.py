@@ -69,7 +69,7 @@ class SplatConfig(Section):
     """Learn an affine map of colours for each training image, for recordings whose exposure or white balance changes.
     The mean of the maps stays the identity; held-out views are drawn without a map."""
 
-    exposure_rate: Rate = 1e-3
+    exposure_rate: Rate = 1e-2
     """Learning rate of these maps, at the start; it falls to a tenth."""
 
     pose_refinement: bool = False

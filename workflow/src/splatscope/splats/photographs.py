@@ -26,6 +26,11 @@ class Photograph:
         return self.image.shape[1], self.image.shape[0]
 
 
+def heldout_views(count: int, every: int) -> list[int]:
+    """Indices of the views that are held out: the middle one of each `every`, none when there are too few."""
+    return list(range(every // 2, count, every))
+
+
 def photograph(view: TrainingView, halvings: int = 0) -> Photograph:
     """The view, reduced 2^halvings times. A reduced pixel counts where all that it covers does."""
     width, height = (math.ceil(size / 2**halvings) for size in (view.camera.width, view.camera.height))

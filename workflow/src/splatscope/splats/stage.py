@@ -14,7 +14,7 @@ import torch
 from splatscope.config.splat import SplatConfig
 from splatscope.errors import InputError
 from splatscope.files import read_json, write_bytes, write_json, write_table
-from splatscope.geometry import Camera, poses_from_columns
+from splatscope.geometry import Camera, pose_difference, poses_from_columns
 from splatscope.images import decode_image, encode_png, resize_area, to_uint8, undistort, undistortion_valid
 from splatscope.shards import read_shard
 from splatscope.splats.gaussians import Gaussians, write_ply
@@ -94,7 +94,7 @@ def train_splat(
 def _summary(views, names, result: TrainingResult, config: SplatConfig) -> dict:
     psnr = result.heldout_psnr
     return {
-        "iterations": config.iterations,
+        "iterations": result.curve[-1]["iteration"],
         "gaussians": len(result.gaussians),
         "training_views": len(views) - len(result.heldout),
         "heldout_views": {names[index]: round(value, 3) for index, value in zip(result.heldout, psnr)},
@@ -103,7 +103,23 @@ def _summary(views, names, result: TrainingResult, config: SplatConfig) -> dict:
         "image_size": [views[0].camera.width, views[0].camera.height],
         "scene_extent": result.extent,
         "light": None if result.light is None else dict(zip(("falloff", "cone"), result.light)),
+        "cameras_moved": _cameras_moved(views, result) if config.pose_refinement else None,
         "seconds": round(result.seconds, 1),
+    }
+
+
+def _cameras_moved(views, result: TrainingResult) -> dict[str, float]:
+    """How far pose refinement moved and turned the training cameras, in world units and degrees."""
+    trained = [index for index in range(len(views)) if index not in result.heldout]
+    distance, angle = pose_difference(
+        np.stack([views[index].world_from_camera for index in trained]),
+        np.stack([result.world_from_camera[index] for index in trained]),
+    )
+    return {
+        "distance_mean": float(distance.mean()),
+        "distance_max": float(distance.max()),
+        "angle_mean_deg": float(angle.mean()),
+        "angle_max_deg": float(angle.max()),
     }
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from splatscope.config.splat import SplatConfig
-from splatscope.files import atomic_path
 from splatscope.geometry import invert
 from splatscope.splats.exposure import Exposure
 from splatscope.splats.floaters import FreeSpace
@@ -20,13 +18,13 @@ from splatscope.splats.gaussians import Gaussians
 from splatscope.splats.initialise import PointCloud, TrainingView, initial_gaussians, look_distance
 from splatscope.splats.losses import depth_variance, image_loss
 from splatscope.splats.optimizer import Adam
-from splatscope.splats.photographs import Photograph, photograph, psnr
+from splatscope.splats.photographs import Photograph, heldout_views, photograph, psnr
 from splatscope.splats.pose_refinement import PoseRefinement
 from splatscope.splats.rasterizer import Render, render
 from splatscope.splats.strategies.adaptive import AdaptiveDensity
-from splatscope.splats.strategies.base import Strategy
 from splatscope.splats.strategies.budget import Budget
 from splatscope.splats.strategies.mcmc import Mcmc
+from splatscope.splats.training_state import TrainingState, digest_of
 
 PARAMETERS = ("means", "quaternions", "log_scales", "opacity_logits", "sh")
 STRATEGIES = {"budget": Budget, "default": AdaptiveDensity, "mcmc": Mcmc}
@@ -44,24 +42,6 @@ class TrainingResult:
     light: list[float] | None  # exponents of the fall-off with distance and of the cone; None where not learned
     world_from_camera: list[np.ndarray]  # [4, 4] of each view: refined, or as given (always so where held out)
     seconds: float
-
-
-@dataclass
-class _State:
-    """All that changes during training, and so all that a checkpoint holds."""
-
-    optimizers: dict[str, Adam]  # of "gaussians", "light", "exposure", "poses"
-    strategy: Strategy
-    rng: np.random.Generator
-    iteration: int = 0
-    order: list[int] = field(default_factory=list)  # views still to be looked at in this round
-    curve: list[dict] = field(default_factory=list)
-    seconds: float = 0.0
-
-
-def heldout_views(count: int, every: int) -> list[int]:
-    """Indices of the views that are held out: the middle one of each `every`, none when there are too few."""
-    return list(range(every // 2, count, every))
 
 
 def train_gaussians(
@@ -90,7 +70,7 @@ def train_gaussians(
     """
     trainer = _Trainer(views, points, config, seed, threads or torch.get_num_threads(), report or (lambda line: None))
     if checkpoint is not None and Path(checkpoint).exists():
-        trainer.load(Path(checkpoint))
+        trainer.report(trainer.state.load(Path(checkpoint), trainer.digest))
     trainer.run(checkpoint, stop_at or config.iterations)
     return trainer.result()
 
@@ -130,8 +110,8 @@ class _Trainer:
             "poses": self.refinement.optimizer,
         }
         strategy = STRATEGIES[config.strategy](gaussians, config, self.extent, rng)
-        self.state = _State(optimizers, strategy, rng)
-        self.digest = _digest(views, config, seed, start)
+        self.state = TrainingState(optimizers, strategy, rng)
+        self.digest = digest_of(views, config, seed, gaussians.values)
 
     def run(self, checkpoint: Path | None, until: int) -> None:
         state, config = self.state, self.config
@@ -148,7 +128,7 @@ class _Trainer:
             if state.iteration % config.evaluate_every == 0 or last:
                 self.measure()
             if checkpoint is not None and state.iteration % config.checkpoint_every == 0 and not last:
-                self.save(Path(checkpoint))
+                state.save(Path(checkpoint), self.digest)
             if now - said >= PROGRESS_EVERY_S:
                 said = now
                 speed = (state.iteration - since) / (now - started)
@@ -184,22 +164,35 @@ class _Trainer:
             if config.absolute_gradients:
                 offsets.absgrad = torch.zeros_like(offsets)
         squares = self.squared_distances(gaussians, pose[0]) if config.depth_regulariser else None
-        drawn = self.draw(gaussians, pose, shown, degree, background, offsets, squares)
+        more = {"background": background, "mean_offsets": offsets, "features": squares}
+        drawn = self.draw(gaussians, pose, shown, degree, **more)
         color = self.exposure.apply(drawn.color[0], row) if config.exposure else drawn.color[0]
         loss = image_loss(color, shown.image, shown.mask, config.ssim_weight, self.threads)
-        if config.depth_regulariser:
-            loss = loss + config.depth_regulariser * depth_variance(drawn, self.extent)
-        opacity_weight, scale_weight = (
-            state.strategy.regulariser if weight is None else weight
-            for weight in (config.opacity_regulariser, config.scale_regulariser)
-        )
-        if opacity_weight:
-            loss = loss + opacity_weight * torch.sigmoid(gaussians.opacity_logits).mean()
-        if scale_weight:
-            loss = loss + scale_weight * torch.exp(gaussians.log_scales).mean() / self.extent
+        loss = loss + self.regularisers(gaussians, drawn)
         loss.backward()
         if offsets is not None:
             state.strategy.observe(pulls(offsets), *shown.size)
+        self.descend(degree, refines_pose)
+        return loss.item()
+
+    def regularisers(self, gaussians: Gaussians, drawn: Render) -> torch.Tensor | float:
+        """What the loss holds besides the image."""
+        config, total = self.config, 0.0
+        opacity_weight, scale_weight = (
+            self.state.strategy.regulariser if weight is None else weight
+            for weight in (config.opacity_regulariser, config.scale_regulariser)
+        )
+        if config.depth_regulariser:
+            total = config.depth_regulariser * depth_variance(drawn, self.extent)
+        if opacity_weight:
+            total = total + opacity_weight * torch.sigmoid(gaussians.opacity_logits).mean()
+        if scale_weight:
+            total = total + scale_weight * torch.exp(gaussians.log_scales).mean() / self.extent
+        return total
+
+    def descend(self, degree: int, refines_pose: bool) -> None:
+        """One step of all that learns."""
+        state, config = self.state, self.config
         progress = state.iteration / config.iterations
         mean_rate = self.extent * config.mean_rate * (config.mean_rate_end / config.mean_rate) ** progress
         rates = {
@@ -212,13 +205,13 @@ class _Trainer:
         decay = config.sh_rate * config.sh_decay
         state.optimizers["gaussians"].step(rates, config.sh_rate, (degree + 1) ** 2, self.threads, decay)
         state.strategy.wander(mean_rate)
+        falling = 0.1**progress
         if config.light:
-            state.optimizers["light"].step({"exponents": config.light_rate * 0.1**progress})
+            state.optimizers["light"].step({"exponents": config.light_rate * falling})
         if config.exposure:
-            self.exposure.step(config.exposure_rate * 0.1**progress)
+            self.exposure.step(config.exposure_rate * falling)
         if refines_pose:
-            self.refinement.step(config.pose_rate * 0.1**progress)
-        return loss.item()
+            self.refinement.step(config.pose_rate * falling)
 
     def level(self) -> int:
         """How many times the images are halved now."""
@@ -229,27 +222,8 @@ class _Trainer:
         """[N, 1] squares of how much farther than the scene's extent each mean lies in a view, in units of it."""
         return ((gaussians.means @ pose[2, :3] + pose[2, 3]) / self.extent - 1)[:, None] ** 2
 
-    def draw(
-        self,
-        gaussians: Gaussians,
-        pose: torch.Tensor,
-        shown: Photograph,
-        degree: int,
-        background=None,
-        offsets=None,
-        features=None,
-    ) -> Render:
-        return render(
-            gaussians,
-            pose,
-            shown.intrinsics,
-            *shown.size,
-            background=background,
-            features=features,
-            sh_degree=degree,
-            mean_offsets=offsets,
-            threads=self.threads,
-        )
+    def draw(self, gaussians: Gaussians, pose: torch.Tensor, shown: Photograph, degree: int, **more) -> Render:
+        return render(gaussians, pose, shown.intrinsics, *shown.size, sh_degree=degree, threads=self.threads, **more)
 
     @torch.no_grad()
     def useless(self) -> torch.Tensor:
@@ -308,52 +282,7 @@ class _Trainer:
                 poses[index] = self.refinement.world_from_camera(row)
         return poses
 
-    def save(self, path: Path) -> None:
-        state = self.state
-        content = {
-            "digest": self.digest,
-            "optimizers": {name: optimizer.state() for name, optimizer in state.optimizers.items()},
-            "strategy": state.strategy.state(),
-            "rng": state.rng.bit_generator.state,
-            "iteration": state.iteration,
-            "order": state.order,
-            "curve": state.curve,
-            "seconds": state.seconds,
-        }
-        with atomic_path(path) as temporary:
-            torch.save(content, temporary)
-
-    def load(self, path: Path) -> None:
-        """Go on from a checkpoint; one of other views, settings or seed, or a broken one, is left aside, saying so."""
-        try:
-            content = torch.load(path, weights_only=True)
-            fits = content["digest"] == self.digest
-        except Exception as error:  # torch raises many kinds for a broken file
-            self.report(f"{path} is no checkpoint ({type(error).__name__}): starting anew")
-            return
-        if not fits:
-            self.report(f"{path} belongs to other views or settings: starting anew")
-            return
-        state = self.state
-        for name, optimizer in state.optimizers.items():
-            optimizer.restore(content["optimizers"][name])
-        state.strategy.restore(content["strategy"])
-        state.rng.bit_generator.state = content["rng"]
-        state.iteration, state.order, state.curve = content["iteration"], content["order"], content["curve"]
-        state.seconds = content["seconds"]
-        self.report(f"going on from {path} at iteration {state.iteration}")
-
 
 def pulls(offsets: torch.Tensor) -> torch.Tensor:
     """[N, 2] gradients by the screen positions, 1/px: absolute ones where the rasterizer was asked for them."""
     return getattr(offsets, "absgrad", offsets.grad)[0]
-
-
-def _digest(views: Sequence[TrainingView], config: SplatConfig, seed: int, start: Gaussians) -> str:
-    digest = hashlib.sha256(f"{config.model_dump_json()} {seed}".encode())
-    for view in views:
-        digest.update(np.ascontiguousarray(view.image).tobytes() + view.world_from_camera.tobytes())
-        digest.update(repr(view.camera).encode() + (b"" if view.mask is None else view.mask.tobytes()))
-    for name in PARAMETERS:
-        digest.update(getattr(start, name).detach().numpy().tobytes())
-    return digest.hexdigest()

@@ -57,12 +57,6 @@ class Mcmc(Strategy):
         self.optimizer.replace_rows(torch.cat([sources, free]))
         self.optimizer.append_rows({name: value[len(free) :] for name, value in copied.items()})
 
-    def state(self) -> list[torch.Tensor]:
-        return []
-
-    def restore(self, state: list[torch.Tensor]) -> None:
-        pass
-
 
 def shared(opacity: torch.Tensor, copies: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Opacity and factor on the standard deviations of `copies` [M] equal Gaussians that replace one of `opacity` [M].
