@@ -344,6 +344,16 @@ def test_stage_undistorts(inputs):
     assert np.isfinite(summary["heldout_psnr_mean"])
 
 
+def test_stage_says_how_far_pose_refinement_moved_the_cameras(inputs):
+    settings = {"iterations": 40, "max_width": 48, "pose_refinement": True, "patience": 1, "evaluate_every": 10}
+    run_stage(inputs, config=QUICK.model_copy(update={**settings, "min_gain": 100.0}))
+    summary = json.loads((inputs / "out" / "splat.json").read_text())
+    moved = summary["cameras_moved"]
+    assert 0 < moved["distance_mean"] < moved["distance_max"] < 10
+    assert 0 < moved["angle_mean_deg"] < moved["angle_max_deg"] < 10
+    assert summary["iterations"] == 20
+
+
 def rewrite_table(folder, change):
     table = pd.read_parquet(folder / "poses.parquet")
     write_table(folder / "poses.parquet", change(table))

@@ -43,7 +43,7 @@ class SplatConfig(Section):
 
     scale_regulariser: Annotated[float, Field(ge=0)] | None = None
     """Weight of the mean size (in units of the scene's extent) in the loss; keeps Gaussians small. Null: 0.01 with
-    "mcmc", else 0."""
+    "mcmc", else 0. Both together cost "mcmc" 0.2 to 0.55 dB in 1,500 steps."""
 
     light: bool = True
     """Learn how colours fade with the distance from the camera and towards the border of its image, as they do when the
@@ -67,14 +67,17 @@ class SplatConfig(Section):
 
     exposure: bool = False
     """Learn an affine map of colours for each training image, for recordings whose exposure or white balance changes.
-    The mean of the maps stays the identity; held-out views are drawn without a map."""
+    The mean of the maps stays the identity. Held-out views are drawn without a map, and so show their own exposure as
+    an error: on a phone's photographs their PSNR fell by 3.0 dB, but rose by 0.45 dB once each one's colours were
+    fitted."""
 
-    exposure_rate: Rate = 1e-2
-    """Learning rate of these maps, at the start; it falls to a tenth."""
+    exposure_rate: Rate = 1e-3
+    """Learning rate of these maps, at the start; it falls to a hundredth."""
 
     pose_refinement: bool = False
     """Learn a small rigid motion of each training camera, for poses that are not exact. What all motions have in common
-    is taken out; held-out views keep the poses given."""
+    is taken out; held-out views keep the poses given. For poses that are wrong by pixels: where they are right it
+    gains nothing, and held-out PSNR fell by 0.1 to 0.8 dB."""
 
     pose_rate: Rate = 1e-3
     """Learning rate of these motions (radians, and units of the scene's extent), at the start; it falls to a tenth."""
@@ -89,7 +92,8 @@ class SplatConfig(Section):
     strategy: Literal["budget", "default", "mcmc"] = "budget"
     """How Gaussians are added and taken away. "budget": those that the images pull hardest are split, evenly up to
     max_gaussians. "default": adaptive density control of 3DGS (Kerbl et al. 2023), wherever the pull exceeds
-    pull_threshold. "mcmc": 3DGS-MCMC (Kheradmand et al. 2024). None exceeds max_gaussians."""
+    pull_threshold. "mcmc": 3DGS-MCMC (Kheradmand et al. 2024); it grows by 5 % at each refinement, so short training
+    needs a smaller refine_every to reach the budget. None exceeds max_gaussians."""
 
     absolute_gradients: bool = False
     """Measure the pull by the sum of absolute gradients over the pixels (AbsGS, Ye et al. 2024): pulls to different

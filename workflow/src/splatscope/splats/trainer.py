@@ -205,13 +205,12 @@ class _Trainer:
         decay = config.sh_rate * config.sh_decay
         state.optimizers["gaussians"].step(rates, config.sh_rate, (degree + 1) ** 2, self.threads, decay)
         state.strategy.wander(mean_rate)
-        falling = 0.1**progress
         if config.light:
-            state.optimizers["light"].step({"exponents": config.light_rate * falling})
+            state.optimizers["light"].step({"exponents": config.light_rate * 0.1**progress})
         if config.exposure:
-            self.exposure.step(config.exposure_rate * falling)
+            self.exposure.step(config.exposure_rate * 0.01**progress)
         if refines_pose:
-            self.refinement.step(config.pose_rate * falling)
+            self.refinement.step(config.pose_rate * 0.1**progress)
 
     def level(self) -> int:
         """How many times the images are halved now."""
