@@ -26,7 +26,7 @@ class SplatConfig(Section):
     initial_gaussians: Annotated[int, Field(ge=10)] = 16000
     """Gaussians to start from: a sample of the point cloud, or random ones where there is no cloud."""
 
-    initial_opacity: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    initial_opacity: Annotated[float, Field(gt=0, lt=1)] = 0.4
     """Opacity of the Gaussians that training starts from."""
 
     sh_degree: Annotated[int, Field(ge=0, le=3)] = 3
@@ -85,7 +85,7 @@ class SplatConfig(Section):
     pose_start: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Share of the iterations before cameras begin to move."""
 
-    coarse_to_fine: Annotated[int, Field(ge=0, le=4)] = 0
+    coarse_to_fine: Annotated[int, Field(ge=0, le=4)] = 2
     """Resolutions to train at, each half the next; all but the full one share the first quarter of the iterations.
     0 and 1: full resolution throughout."""
 

@@ -62,7 +62,8 @@ def train_gaussians(
         points: coloured points in world units; None starts from random points where the cameras look.
         checkpoint: file to write the state to now and then. When it is there and fits, training goes on from it and
             ends with the same bytes as without the interruption.
-        threads: of the rasterizer; does not change the result.
+        threads: of the rasterizer; does not change the result. (With `exposure`, PyTorch's own number of threads does:
+            jobs set it to 1.)
         report: called with lines of progress.
         stop_at: end early, after this iteration (for tests of the checkpoint).
 
