@@ -2,7 +2,7 @@
 
 Where the mean gradient by the screen position exceeds a threshold, a small Gaussian is doubled and a large one is
 replaced by two smaller ones drawn from it. The two together are as opaque as the one was (Rota Bulo et al. 2024; 0.3 dB
-on the phantom, 0.75 dB on photographs). The faint go. Opacities may be lowered now and then, so that only what is
+on the phantom with a tight budget). The faint go. Opacities may be lowered now and then, so that only what is
 needed comes back; from the first time on, the too large go, too. Both cost quality where training is short (2.3 dB and
 1.5 dB after 1,500 steps on the phantom). With absolute gradients, pulls that point to different sides within one
 Gaussian add up instead of cancelling, as in AbsGS (Ye et al. 2024).
