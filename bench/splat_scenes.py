@@ -14,7 +14,7 @@ from splatscope.geometry import Camera, invert, look_at
 from splatscope.splats.gaussians import Gaussians
 from splatscope.splats.initialise import PointCloud, TrainingView
 from splatscope.splats.rasterizer import render
-from splatscope.splats.stage import _read_points, _read_views
+from splatscope.splats.stage import read_points, read_views
 
 SCENE_DEPTH_MM = 80.0
 FOCAL_PER_WIDTH = 0.9
@@ -75,8 +75,8 @@ def views_of_run(results: Path, group: str, recordings: list[str], max_width: in
             results / "poses" / f"{name}.camera.json",
             results / "ingest" / name / "valid.png",
         )
-        views += [centred(view) for _, view in _read_views(*files, max_width)]
-    points = _read_points(results / "poses" / f"{group}.points.ply")
+        views += [centred(view) for _, view in read_views(*files, max_width)]
+    points = read_points(results / "poses" / f"{group}.points.ply")
     return views, points
 
 

@@ -44,6 +44,10 @@ MALFORMED = {
     "unknown section": ("splats: {}\n", r"line 1, key splats.*did you mean splat\?"),
     "wrong type": ("seed: many\n", r"line 1, key seed.*'many'.*integer"),
     "out of range": ("seed: -1\n", r"key seed.*-1.*greater than or equal to 0"),
+    "settings that do not fit": (
+        "splat:\n  strategy: mcmc\n  absolute_gradients: true\n",
+        r"line 1, key splat.*no effect with strategy \"mcmc\"",
+    ),
     "section is a number": ("splat: 3\n", r"line 1, key splat"),
     "no mapping": ("- 1\n", "list"),
     "no YAML": ("a: [1\n", r"line 2"),

@@ -14,7 +14,6 @@ from splatscope.geometry import Camera
 from splatscope.splats.gaussians import Gaussians
 from splatscope.splats.spherical_harmonics import BAND_0
 
-INITIAL_OPACITY = 0.1
 NEIGHBOURS = 3  # a Gaussian is as large as the distance to so many others
 
 
@@ -60,9 +59,10 @@ def initial_gaussians(
     extent: float,
     count: int,
     sh_degree: int,
+    opacity: float,
     rng: np.random.Generator,
 ) -> Gaussians:
-    """At most `count` Gaussians at the points, or exactly `count` at random where many cameras look.
+    """At most `count` Gaussians of one `opacity` at the points, or exactly `count` at random where many cameras look.
 
     Points that fewer than two views look at are left out: nothing would teach them, and they would stay as fog.
     """
@@ -84,7 +84,7 @@ def initial_gaussians(
         means=torch.from_numpy(positions.astype(np.float32)),
         quaternions=torch.tensor([1.0, 0, 0, 0]).repeat(len(positions), 1),
         log_scales=torch.from_numpy(np.log(sizes).astype(np.float32))[:, None].repeat(1, 3),
-        opacity_logits=torch.full((len(positions),), float(np.log(INITIAL_OPACITY / (1 - INITIAL_OPACITY)))),
+        opacity_logits=torch.full((len(positions),), float(np.log(opacity / (1 - opacity)))),
         sh=torch.from_numpy(sh),
     )
 

@@ -30,6 +30,7 @@ class Adam:
         active_coefficients: int = 1,
         threads: int = 1,
         tail_decay: float = 0.0,
+        seen: torch.Tensor | None = None,
     ) -> None:
         """One step by the gradients in `.grad`, which are then cleared.
 
@@ -38,6 +39,7 @@ class Adam:
             tail_rate: learning rate of the higher bands of "sh".
             tail_decay: share by which the higher bands shrink.
             active_coefficients: coefficients of "sh" per colour that are trained so far.
+            seen: bool [N]; where False, the values and their moments stay as they are. None: all are stepped.
         """
         self.steps += 1
         for name, value in self.values.items():
@@ -56,13 +58,20 @@ class Adam:
                     epsilon=EPSILON,
                     step=self.steps,
                     threads=threads,
+                    seen=seen,
                 )
             else:
                 rate = torch.full((columns,), tail_rate)
                 rate[:head] = rates[name]
                 decay = torch.full((columns,), tail_decay)
                 decay[:head] = 0
-                _step(*rows, rate, decay, active, self.steps)
+                if seen is None:
+                    _step(*rows, rate, decay, active, self.steps)
+                else:
+                    stepped = [tensor[seen] for tensor in rows]
+                    _step(*stepped, rate, decay, active, self.steps)
+                    for tensor, new in zip(rows, stepped):
+                        tensor[seen] = new
             value.grad = None
 
     def state(self) -> dict:
@@ -81,6 +90,13 @@ class Adam:
         for moments in (self.first, self.second):
             for tensor in moments.values():
                 tensor[rows] = 0
+
+    def keep_rows(self, kept: torch.Tensor) -> None:
+        """Take away all Gaussians but those of a bool mask [N]."""
+        for name, value in self.values.items():
+            self.values[name] = value.detach()[kept].requires_grad_(value.requires_grad)
+            for moments in (self.first, self.second):
+                moments[name] = moments[name][kept]
 
     def append_rows(self, values: dict[str, torch.Tensor]) -> None:
         """Add Gaussians, without moments."""

@@ -14,7 +14,7 @@ import torch
 from splatscope.config.splat import SplatConfig
 from splatscope.errors import InputError
 from splatscope.files import read_json, write_bytes, write_json, write_table
-from splatscope.geometry import Camera, poses_from_columns
+from splatscope.geometry import Camera, pose_difference, poses_from_columns
 from splatscope.images import decode_image, encode_png, resize_area, to_uint8, undistort, undistortion_valid
 from splatscope.shards import read_shard
 from splatscope.splats.gaussians import Gaussians, write_ply
@@ -61,7 +61,7 @@ def train_splat(
     """
     views, names = [], []
     for files in zip(frame_shards, pose_tables, camera_files, valid_masks, strict=True):
-        for name, view in _read_views(*files, config.max_width):
+        for name, view in read_views(*files, config.max_width):
             names.append(name)
             views.append(view)
     if len(views) < MIN_VIEWS:
@@ -71,7 +71,7 @@ def train_splat(
             expected=f"at least {MIN_VIEWS}",
             remedy="see poses.json for why frames were refused; record more slowly, with more texture and light",
         )
-    points = _read_points(points_ply) if points_ply is not None else None
+    points = read_points(points_ply) if points_ply is not None else None
     print(f"training on {len(views)} views from {', '.join(str(path) for path in frame_shards)}", flush=True)
     result = train_gaussians(
         views,
@@ -94,7 +94,7 @@ def train_splat(
 def _summary(views, names, result: TrainingResult, config: SplatConfig) -> dict:
     psnr = result.heldout_psnr
     return {
-        "iterations": config.iterations,
+        "iterations": result.curve[-1]["iteration"],
         "gaussians": len(result.gaussians),
         "training_views": len(views) - len(result.heldout),
         "heldout_views": {names[index]: round(value, 3) for index, value in zip(result.heldout, psnr)},
@@ -103,11 +103,27 @@ def _summary(views, names, result: TrainingResult, config: SplatConfig) -> dict:
         "image_size": [views[0].camera.width, views[0].camera.height],
         "scene_extent": result.extent,
         "light": None if result.light is None else dict(zip(("falloff", "cone"), result.light)),
+        "cameras_moved": _cameras_moved(views, result) if config.pose_refinement else None,
         "seconds": round(result.seconds, 1),
     }
 
 
-def _read_views(shard: Path, table_path: Path, camera_path: Path, mask_path: Path, max_width: int):
+def _cameras_moved(views, result: TrainingResult) -> dict[str, float]:
+    """How far pose refinement moved and turned the training cameras, in world units and degrees."""
+    trained = [index for index in range(len(views)) if index not in result.heldout]
+    distance, angle = pose_difference(
+        np.stack([views[index].world_from_camera for index in trained]),
+        np.stack([result.world_from_camera[index] for index in trained]),
+    )
+    return {
+        "distance_mean": float(distance.mean()),
+        "distance_max": float(distance.max()),
+        "angle_mean_deg": float(angle.mean()),
+        "angle_max_deg": float(angle.max()),
+    }
+
+
+def read_views(shard: Path, table_path: Path, camera_path: Path, mask_path: Path, max_width: int):
     """(name, TrainingView) for each frame of a recording that has a valid pose, undistorted and reduced."""
     content = read_json(camera_path)
     if not isinstance(content, dict) or not content.get("camera"):
@@ -159,7 +175,7 @@ def _usable(mask_path: Path, camera: Camera, width: int, height: int) -> np.ndar
     return None if usable.all() else usable
 
 
-def _read_points(path: Path) -> PointCloud | None:
+def read_points(path: Path) -> PointCloud | None:
     """Coloured points of a .ply; None when it holds too few to start from."""
     try:
         vertices = plyfile.PlyData.read(str(path))["vertex"].data

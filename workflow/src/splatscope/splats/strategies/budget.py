@@ -1,4 +1,4 @@
-"""Refinement: useless Gaussians go, and where the image pulls hardest they are split in two.
+"""The strategy "budget": useless Gaussians go, and where the image pulls hardest they are split in two.
 
 A hard budget of Gaussians, as in 3DGS-MCMC (Kheradmand et al. 2024); places to grow are chosen by the gradient of the
 screen position, as in 3DGS (Kerbl et al. 2023), each Gaussian at most once per refinement.
@@ -11,29 +11,27 @@ import torch
 
 from splatscope.splats.optimizer import Adam
 from splatscope.splats.reference import rotations
+from splatscope.splats.strategies.base import PullMeter, Strategy
 
 SPLIT_OFFSET = 0.5  # of the longest standard deviation, to either side
 SPLIT_LONG, SPLIT_OTHER = 0.6, 0.9  # factors on the standard deviations of the two halves
 
 
-class PullMeter:
-    """Mean length of the gradient by the screen position since the last refinement, over the views that drew it."""
+class Budget(Strategy):
+    """Grows evenly to `max_gaussians`, whatever the scene."""
 
-    def __init__(self, count: int):
-        self.total, self.views = torch.zeros(count), torch.zeros(count)
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.initial = self.count
 
-    def add(self, gradient: torch.Tensor) -> None:
-        """Gradient [N, 2] of one view's loss by the pixel positions; 0 where the Gaussian was not drawn."""
-        length = gradient.norm(dim=1)
-        self.total += length
-        self.views += length > 0
-
-    def mean(self) -> torch.Tensor:
-        return self.total / self.views.clamp_min(1)
+    def refine(self, iteration: int, useless: torch.Tensor) -> None:
+        target = grown_count(iteration, self.first, self.last, self.initial, self.config.max_gaussians)
+        split_strongest(self.optimizer, self.meter.mean(), useless, target)
+        self.meter = PullMeter(self.count)
 
 
 @torch.no_grad()
-def refine(
+def split_strongest(
     optimizer: Adam,
     pull: torch.Tensor,
     useless: torch.Tensor,

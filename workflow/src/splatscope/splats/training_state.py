@@ -1,0 +1,73 @@
+"""The state of a training, in memory and as a checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from splatscope.config.splat import SplatConfig
+from splatscope.files import atomic_path
+from splatscope.splats.initialise import TrainingView
+from splatscope.splats.optimizer import Adam
+from splatscope.splats.strategies.base import Strategy
+
+
+@dataclass
+class TrainingState:
+    """All that changes during training, and so all that a checkpoint holds."""
+
+    optimizers: dict[str, Adam]  # of "gaussians", "light", "exposure", "poses"
+    strategy: Strategy
+    rng: np.random.Generator
+    iteration: int = 0
+    order: list[int] = field(default_factory=list)  # views still to be looked at in this round
+    curve: list[dict] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def save(self, path: Path, digest: str) -> None:
+        """Write a checkpoint; `digest` stands for the views, settings and seed that it belongs to."""
+        content = {
+            "digest": digest,
+            "optimizers": {name: optimizer.state() for name, optimizer in self.optimizers.items()},
+            "strategy": self.strategy.state(),
+            "rng": self.rng.bit_generator.state,
+            "iteration": self.iteration,
+            "order": self.order,
+            "curve": self.curve,
+            "seconds": self.seconds,
+        }
+        with atomic_path(path) as temporary:
+            torch.save(content, temporary)
+
+    def load(self, path: Path, digest: str) -> str:
+        """Take over a checkpoint; one of another digest, or a broken one, is left aside. Says what was done."""
+        try:
+            content = torch.load(path, weights_only=True)
+            fits = content["digest"] == digest
+        except Exception as error:  # torch raises many kinds for a broken file
+            return f"{path} is no checkpoint ({type(error).__name__}): starting anew"
+        if not fits:
+            return f"{path} belongs to other views or settings: starting anew"
+        for name, optimizer in self.optimizers.items():
+            optimizer.restore(content["optimizers"][name])
+        self.strategy.restore(content["strategy"])
+        self.rng.bit_generator.state = content["rng"]
+        self.iteration, self.order, self.curve = content["iteration"], content["order"], content["curve"]
+        self.seconds = content["seconds"]
+        return f"going on from {path} at iteration {self.iteration}"
+
+
+def digest_of(views: Sequence[TrainingView], config: SplatConfig, seed: int, start: dict[str, torch.Tensor]) -> str:
+    """SHA-256 over all that a training depends on; `start` holds the Gaussians' parameters by name."""
+    digest = hashlib.sha256(f"{config.model_dump_json()} {seed}".encode())
+    for view in views:
+        digest.update(np.ascontiguousarray(view.image).tobytes() + view.world_from_camera.tobytes())
+        digest.update(repr(view.camera).encode() + (b"" if view.mask is None else view.mask.tobytes()))
+    for value in start.values():
+        digest.update(value.detach().numpy().tobytes())
+    return digest.hexdigest()
