@@ -81,14 +81,19 @@ def views_of_run(results: Path, group: str, recordings: list[str], max_width: in
 
 
 def centred(view: TrainingView) -> TrainingView:
-    """The largest even-sized crop whose centre is the principal point, by bicubic shift below one pixel."""
+    """The largest even-sized crop around the principal point (to which the image is shifted below one pixel) that holds
+    no masked pixel; OpenSplat knows no masks.
+    """
     camera = view.camera
-    width = 2 * int(min(camera.cx, camera.width - camera.cx))
-    height = 2 * int(min(camera.cy, camera.height - camera.cy))
-    shift = np.array([[1, 0, width / 2 - camera.cx], [0, 1, height / 2 - camera.cy]])
+    half = np.array([min(camera.cx, camera.width - camera.cx), min(camera.cy, camera.height - camera.cy)])
+    mask = np.ones(view.image.shape[:2], bool) if view.mask is None else view.mask
+    for share in np.linspace(1, 0.3, 71):
+        width, height = (2 * (share * half).astype(int)).tolist()
+        shift = np.array([[1, 0, width / 2 - camera.cx], [0, 1, height / 2 - camera.cy]])
+        inside = cv2.warpAffine(mask.astype(np.uint8), shift, (width, height), borderMode=cv2.BORDER_REPLICATE)
+        if inside.all():
+            break
     image = cv2.warpAffine(view.image, shift, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    if view.mask is not None:
-        image[cv2.warpAffine(view.mask.astype(np.uint8) * 255, shift, (width, height)) < 255] = 0
     crop = replace(camera, width=width, height=height, cx=width / 2, cy=height / 2)
     return TrainingView(image, None, view.world_from_camera, crop)
 

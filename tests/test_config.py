@@ -45,8 +45,8 @@ MALFORMED = {
     "wrong type": ("seed: many\n", r"line 1, key seed.*'many'.*integer"),
     "out of range": ("seed: -1\n", r"key seed.*-1.*greater than or equal to 0"),
     "settings that do not fit": (
-        "splat:\n  strategy: mcmc\n  absolute_gradients: true\n",
-        r"line 1, key splat.*no effect with strategy \"mcmc\"",
+        "splat:\n  strategy: default\n  opacity_reset_every: 150\n",
+        r"line 1, key splat.*multiple of refine_every, got 150 and 100",
     ),
     "section is a number": ("splat: 3\n", r"line 1, key splat"),
     "no mapping": ("- 1\n", "list"),

@@ -16,6 +16,7 @@ WIDTH, HEIGHT = 70, 50  # no multiple of a tile
 PARAMETERS = ("means", "quaternions", "log_scales", "opacity_logits", "sh", "light")
 
 needs_native = pytest.mark.skipif(not native.available(), reason="the C++ rasterizer was not built")
+BACKENDS = ["reference", pytest.param("native", marks=needs_native)]
 
 
 def make_scene(count=300, seed=0, degree=3, size=(25, 20, 8), log_scale=0.6) -> Gaussians:
@@ -198,7 +199,7 @@ def test_any_number_of_threads_gives_equal_bytes():
             assert torch.equal(value, gradients[name]), name
 
 
-@pytest.mark.parametrize("backend", ["reference", pytest.param("native", marks=needs_native)])
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("seed", range(4))
 def test_turning_the_splat_with_the_camera_gives_the_original_image(backend, seed):
     rng = np.random.default_rng(seed)
@@ -214,7 +215,7 @@ def test_turning_the_splat_with_the_camera_gives_the_original_image(backend, see
     assert (wrong.color - original.color).abs().mean() > 1e-2
 
 
-@pytest.mark.parametrize("backend", ["reference", pytest.param("native", marks=needs_native)])
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 @pytest.mark.parametrize("name", [*PARAMETERS, "features", "camera_from_world", "intrinsics"])
 def test_numbers_that_are_none_are_refused(backend, name, bad):
@@ -226,7 +227,7 @@ def test_numbers_that_are_none_are_refused(backend, name, bad):
         render(gaussians, pose, intrinsics, WIDTH, HEIGHT, backend=backend, features=features)
 
 
-@pytest.mark.parametrize("backend", ["reference", pytest.param("native", marks=needs_native)])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_an_empty_scene_shows_the_background(backend):
     gaussians, (pose, intrinsics) = make_scene(0), make_camera()
     background = torch.tensor([0.1, 0.2, 0.3])
@@ -237,7 +238,7 @@ def test_an_empty_scene_shows_the_background(backend):
     assert not result.alpha.any() and not result.depth.any() and result.features.shape == (1, HEIGHT, WIDTH, 2)
 
 
-@pytest.mark.parametrize("backend", ["reference", pytest.param("native", marks=needs_native)])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_several_cameras_are_drawn_as_one_by_one(backend):
     gaussians = make_scene(100)
     cameras = [make_camera(offset=(x, 0)) for x in (-8.0, 0.0, 8.0)]
@@ -266,7 +267,7 @@ def test_depth_and_features_of_one_gaussian_are_its_own():
     assert result.depth[~seen].eq(0).all()
 
 
-@pytest.mark.parametrize("backend", ["reference", pytest.param("native", marks=needs_native)])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_light_at_the_camera_falls_with_distance_and_angle(backend):
     """Two equal Gaussians, one twice as far, one off the axis: brightness as the light's definition says."""
     light = torch.tensor([[40.0, 2.0, 3.0]]).repeat(3, 1)
@@ -340,8 +341,8 @@ def test_contributors_are_the_gaussians_with_the_largest_weights():
         assert (weights[expected == number] > 0).all()
 
 
-@needs_native
-def test_absgrad_sums_the_magnitudes_of_the_pixels_pulls():
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_absgrad_sums_the_magnitudes_of_the_pixels_pulls(backend):
     scene, (pose, intrinsics) = make_scene(40, size=(6, 4, 4)), make_camera()
     width, height = 12, 9
     intrinsics = intrinsics * torch.tensor([[12 / 70], [9 / 50], [1]])
@@ -351,7 +352,7 @@ def test_absgrad_sums_the_magnitudes_of_the_pixels_pulls():
     by_pixel = (drawn.color * weights).sum(-1).flatten()
     expected = sum(torch.autograd.grad(value, offsets, retain_graph=True)[0].abs() for value in by_pixel)
     absgrad = torch.zeros_like(offsets)
-    drawn = render(scene, pose, intrinsics, width, height, backend="native", mean_offsets=offsets, absgrad=absgrad)
+    drawn = render(scene, pose, intrinsics, width, height, backend=backend, mean_offsets=offsets, absgrad=absgrad)
     (drawn.color * weights).sum().backward()
     assert (absgrad - expected).norm() < 1e-3 * expected.norm()
     assert (absgrad >= offsets.grad.abs() - 1e-5).all()

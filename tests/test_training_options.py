@@ -197,7 +197,6 @@ def test_every_way_of_training_goes_on_with_the_same_bytes(views, tmp_path, opti
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"strategy": "mcmc", "absolute_gradients": True}, "measures no gradients"),
         ({"strategy": "default", "opacity_reset_every": 150}, "multiple of refine_every, got 150 and 100"),
         ({"strategy": "adaptive"}, "'budget', 'default' or 'mcmc'"),
     ],

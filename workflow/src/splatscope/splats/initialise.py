@@ -14,7 +14,8 @@ from splatscope.geometry import Camera
 from splatscope.splats.gaussians import Gaussians
 from splatscope.splats.spherical_harmonics import BAND_0
 
-NEIGHBOURS = 3  # a Gaussian is as large as the distance to so many others
+NEIGHBOURS = 3  # a Gaussian is as large as the mean distance to so many others,
+SIZE = 0.7  # times this; it gained 0.4 dB on photographs against 1 and cost nothing on the phantom
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def initial_gaussians(
     positions = points.positions
     neighbours = min(NEIGHBOURS, len(positions) - 1)
     distances, _ = cKDTree(positions).query(positions, k=neighbours + 1)
-    sizes = np.clip(distances[:, 1:].mean(1), 1e-4 * extent, 0.1 * extent)
+    sizes = np.clip(SIZE * distances[:, 1:].mean(1), 1e-4 * extent, 0.1 * extent)
     sh = np.zeros((len(positions), (sh_degree + 1) ** 2, 3), np.float32)
     sh[:, 0] = (points.colors - 0.5) / BAND_0
     return Gaussians(

@@ -63,8 +63,8 @@ def render(
         near_plane: mm; Gaussians whose centre lies nearer are not drawn.
         mean_offsets: [C, N, 2] px added to the projected means (reference and native): zeros whose gradient tells
             how each Gaussian pulls in the image.
-        absgrad: [C, N, 2] float32 (native): the backward pass fills it with the gradient by `mean_offsets` whose pixels
-            count by their magnitudes, so that opposite pulls do not cancel (AbsGS, Ye et al. 2024).
+        absgrad: [C, N, 2] (reference and native): the backward pass fills it with the gradient by `mean_offsets` in
+            which pixels count by their magnitudes, so that opposite pulls do not cancel (AbsGS, Ye et al. 2024).
         contributors: also tell which Gaussian weighs most in each pixel (reference and native).
         threads: of the native backend; torch's number when None. Results are equal to the byte for any number.
 
@@ -79,12 +79,12 @@ def render(
     else:  # native looks for them while it reads the numbers anyway
         _check_finite(gaussians, camera_from_world, intrinsics, features)
 
-    if absgrad is not None and backend != "native":
-        raise ValueError(f"absgrad needs the native backend, not {backend}")
     contributor = None
     if backend == "gsplat":
         if contributors:
             raise ValueError("the gsplat backend does not tell contributors: blend one feature per label instead")
+        if absgrad is not None:
+            raise ValueError("the gsplat backend does not fill absgrad")
         from splatscope.splats import cuda
 
         color, depth, blended, alpha = cuda.rasterize(
@@ -95,10 +95,10 @@ def render(
         for index in range(len(camera_from_world)):
             offsets = None if mean_offsets is None else mean_offsets[index]
             camera = (camera_from_world[index], intrinsics[index], width, height)
-            arguments = (gaussians, *camera, features, sh_degree, near_plane, offsets, contributors)
+            magnitudes = None if absgrad is None else absgrad[index]
+            arguments = (gaussians, *camera, features, sh_degree, near_plane, offsets, contributors, magnitudes)
             if backend == "native":
-                magnitudes = None if absgrad is None else absgrad[index]
-                views.append(native.rasterize(*arguments, magnitudes, background, threads))
+                views.append(native.rasterize(*arguments, background, threads))
             else:
                 views.append(reference.rasterize(*arguments))
         color, depth, blended, alpha, contributor = (_joined(values) for values in zip(*views))

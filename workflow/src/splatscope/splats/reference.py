@@ -23,6 +23,7 @@ def rasterize(
     near_plane: float,
     mean_offsets: torch.Tensor | None,  # [N, 2] px
     contributors: bool = False,
+    absgrad: torch.Tensor | None = None,  # [N, 2], see rasterizer.render
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor, torch.Tensor | None]:
     """What one camera sees: colour [1, H, W, 3] over black, accumulated depth [1, H, W], features [1, H, W, E], alpha
     [1, H, W] and the Gaussians with the largest weights, int32 [1, H, W].
@@ -55,7 +56,8 @@ def rasterize(
     channels = [colours, in_camera[:, 2:]]
     if features is not None:
         channels.append(features[kept])
-    blended, largest = _composite(centres, covariances, opacities, torch.cat(channels, -1), width, height)
+    pulls = None if absgrad is None else _Pulls(absgrad, kept)
+    blended, largest = _composite(centres, covariances, opacities, torch.cat(channels, -1), width, height, pulls)
     blended = blended[None]
     contributor = None
     if contributors:
@@ -106,7 +108,24 @@ def rotations(quaternions: torch.Tensor) -> torch.Tensor:
     ).unflatten(-1, (3, 3))
 
 
-def _composite(centres, covariances, opacities, channels, width, height):
+class _Pulls:
+    """Adds up the magnitudes of the gradients by each pixel's distance from the centres, as they come back."""
+
+    def __init__(self, absgrad: torch.Tensor, gaussians: torch.Tensor):
+        self.absgrad, self.gaussians = absgrad.zero_(), gaussians
+
+    def watch(self, distances: torch.Tensor, axis: int, index: torch.Tensor) -> None:
+        """`distances` [h, w, m] from the centres of `index` [m]."""
+        rows = self.gaussians[index]
+
+        def add(by: torch.Tensor) -> None:
+            self.absgrad[:, axis].index_add_(0, rows, by.abs().sum((0, 1)).to(self.absgrad.dtype))
+
+        if distances.requires_grad:
+            distances.register_hook(add)
+
+
+def _composite(centres, covariances, opacities, channels, width, height, pulls=None):
     """Channels and alpha [H, W, K + 1]: Gaussians in depth order blended front to back, tile by tile; and the index
     [H, W] of the one with the largest weight, -1 where nothing is.
     """
@@ -128,6 +147,9 @@ def _composite(centres, covariances, opacities, channels, width, height):
             columns = torch.arange(left, right, dtype=centres.dtype, device=centres.device) + 0.5
             dx = columns[None, :, None] - centres[index, 0]  # [1, w, m]
             dy = rows[:, None, None] - centres[index, 1]  # [h, 1, m]
+            if pulls is not None:
+                dx, dy = torch.broadcast_tensors(dx, dy)
+                pulls.watch(dx, 0, index), pulls.watch(dy, 1, index)
             power = (c[index] * dx**2 - 2 * b[index] * dx * dy + a[index] * dy**2) / (2 * determinant[index])
             alphas = torch.clamp(opacities[index] * torch.exp(-power), max=MAX_ALPHA)
             alphas = torch.where(alphas >= MIN_ALPHA, alphas, 0)

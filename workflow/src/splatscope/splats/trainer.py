@@ -35,7 +35,7 @@ PROGRESS_EVERY_S = 5.0
 @dataclass
 class TrainingResult:
     gaussians: Gaussians
-    curve: list[dict]  # rows: iteration, psnr_heldout, count, seconds
+    curve: list[dict]  # rows: iteration, psnr_heldout, count, seconds (of training, without the measurements)
     heldout: list[int]  # indices of the views held out
     heldout_psnr: list[float]  # dB, in the same order
     extent: float  # how far before the cameras the scene lies, in world units
@@ -116,15 +116,16 @@ class _Trainer:
 
     def run(self, checkpoint: Path | None, until: int) -> None:
         state, config = self.state, self.config
-        started = said = time.monotonic()
+        said = time.monotonic()
         before, since = state.seconds, state.iteration
         while state.iteration < until and not self.plateaued():
+            started = time.monotonic()
             loss = self.step()
             state.iteration += 1
             if state.strategy.due(state.iteration):
                 state.strategy.refine(state.iteration, self.useless())
             now = time.monotonic()
-            state.seconds = before + now - started
+            state.seconds += now - started
             last = state.iteration == config.iterations
             if state.iteration % config.evaluate_every == 0 or last:
                 self.measure()
@@ -132,7 +133,7 @@ class _Trainer:
                 state.save(Path(checkpoint), self.digest)
             if now - said >= PROGRESS_EVERY_S:
                 said = now
-                speed = (state.iteration - since) / (now - started)
+                speed = (state.iteration - since) / (state.seconds - before)
                 psnr = f"{state.curve[-1]['psnr_heldout']:.2f} dB" if state.curve else "not yet measured"
                 self.report(
                     f"{state.iteration}/{config.iterations}  {speed:.1f} it/s  loss {loss:.4f}  held-out {psnr}  "
@@ -242,7 +243,7 @@ class _Trainer:
                 "iteration": self.state.iteration,
                 "psnr_heldout": float(np.mean(psnr)) if psnr else float("nan"),
                 "count": self.state.strategy.count,
-                "seconds": round(self.state.seconds, 2),
+                "seconds": round(self.state.seconds, 3),
             }
         )
 
