@@ -132,6 +132,7 @@ def changed(scene: Gaussians, **values) -> Gaussians:
 def hard_scenes():
     scene, camera = make_scene(60), make_camera()
     far = torch.tensor([0.0, 0, 500])
+    spread = torch.logspace(-2, 5, 60)[:, None]  # times nearer or farther, and as much smaller or larger
     # the camera sits at z = -60 and looks along z
     return {
         "all behind the camera": (changed(scene, means=scene.means - far), camera),
@@ -140,6 +141,15 @@ def hard_scenes():
         "around the near plane": (
             changed(make_scene(60, size=(0.3, 0.3, 0.02), log_scale=-3), light=torch.tensor([[50.0, 0, 1]] * 60)),
             make_camera(0.0, (0.01, 0.02)),
+        ),
+        "over seven decades of depth": (
+            changed(
+                scene,
+                means=(scene.means + torch.tensor([0, 0, 60.0])) * spread - torch.tensor([0, 0, 60.0]),
+                log_scales=scene.log_scales + spread.log(),
+                light=torch.tensor([[50.0, 0, 1]] * 60),
+            ),
+            make_camera(offset=(0.0, 0.0)),
         ),
         "huge": (changed(scene, log_scales=scene.log_scales + 4), camera),
         "tiny": (changed(scene, log_scales=scene.log_scales - 6), camera),

@@ -65,7 +65,7 @@ void sort_visible(Frame &frame, int64_t gaussians, int threads) {
 
   const int parts = parts_of(visible, threads);
   frame.digits.resize((size_t)parts * kBuckets);
-  for (int shift = 0; visible && (most - least) >> shift; shift += kDigit) {
+  for (int shift = 0; visible && shift < 32 && (most - least) >> shift; shift += kDigit) {
     auto digit = [&](uint64_t key) { return ((uint32_t)(key >> 32) - least) >> shift & (kBuckets - 1); };
     run_tasks(threads, parts, [&](int part) {
       uint32_t *counts = &frame.digits[(size_t)part * kBuckets];
