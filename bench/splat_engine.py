@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from peers import gsplat_reference, opensplat
 from splat_scenes import (
     as_tensors,
+    centred,
     sampled_points,
     tissue,
     tissue_camera,
@@ -36,7 +37,7 @@ from splat_scenes import (
 )
 
 from splatscope.config.splat import SplatConfig
-from splatscope.files import read_json, write_json
+from splatscope.files import write_json
 from splatscope.splats import native
 from splatscope.splats.gaussians import Gaussians
 from splatscope.splats.initialise import TrainingView
@@ -297,16 +298,13 @@ def main() -> None:
         table.add("training step, 640x480, 20k points", 1000 * ours, 1000 * peer, version, "ms", 45)
     if options.only in ("", "quality"):
         for results in options.run:
-            poses = results / "poses" / "poses.json"
-            if not poses.exists():
+            if not (results / "poses" / "poses.json").exists():
                 table.missing(
                     f"time to quality on {results}", "no finished run there: `make demo` or `make real` first"
                 )
                 continue
-            heldout = read_json(results / "splat" / "site" / "splat.json")["heldout_views"]
-            names = sorted({name.split("/")[0] for name in heldout})
-            views, points = views_of_run(results, "site", names, 320)
-            time_to_quality(table, str(results), views, points, module, version)
+            views, points = views_of_run(results, "site", 320)
+            time_to_quality(table, str(results), [centred(view) for view in views], points, module, version)
     print(json.dumps(table.rows, indent=1))
 
 

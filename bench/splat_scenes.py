@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import torch
 
+from splatscope.files import read_json
 from splatscope.geometry import Camera, invert, look_at
 from splatscope.splats.gaussians import Gaussians
 from splatscope.splats.initialise import PointCloud, TrainingView
@@ -62,27 +63,24 @@ def as_tensors(world_from_camera: np.ndarray, camera: Camera) -> tuple[torch.Ten
     return torch.from_numpy(invert(world_from_camera)).float()[None], torch.from_numpy(camera.matrix).float()[None]
 
 
-def views_of_run(results: Path, group: str, recordings: list[str], max_width: int):
-    """(views, points) that the splat stage of a finished run trained on, principal point moved to the image centre.
-
-    OpenSplat takes the principal point to be there, whatever the calibration says: so it is, for both.
-    """
+def views_of_run(results: Path, group: str, max_width: int) -> tuple[list[TrainingView], PointCloud | None]:
+    """Views and points that the splat stage of a finished run trained on, at most `max_width` wide."""
+    heldout = read_json(results / "splat" / group / "splat.json")["heldout_views"]
     views = []
-    for name in recordings:
+    for name in sorted({view.split("/")[0] for view in heldout}):
         files = (
             results / "ingest" / name / "frames.tar",
             results / "poses" / f"{name}.parquet",
             results / "poses" / f"{name}.camera.json",
             results / "ingest" / name / "valid.png",
         )
-        views += [centred(view) for _, view in read_views(*files, max_width)]
-    points = read_points(results / "poses" / f"{group}.points.ply")
-    return views, points
+        views += [view for _, view in read_views(*files, max_width)]
+    return views, read_points(results / "poses" / f"{group}.points.ply")
 
 
 def centred(view: TrainingView) -> TrainingView:
     """The largest even-sized crop around the principal point (to which the image is shifted below one pixel) that holds
-    no masked pixel; OpenSplat knows no masks.
+    no masked pixel. OpenSplat knows no masks, and takes the principal point to be in the middle.
     """
     camera = view.camera
     half = np.array([min(camera.cx, camera.width - camera.cx), min(camera.cy, camera.height - camera.cy)])

@@ -17,7 +17,7 @@ class SplatConfig(Section):
     max_width: Annotated[int, Field(ge=32)] = 320
     """Width in pixels to which wider training images are reduced."""
 
-    iterations: Annotated[int, Field(ge=1)] = 2000
+    iterations: Annotated[int, Field(ge=1)] = 3000
     """Optimisation steps; each looks at one image."""
 
     max_gaussians: Annotated[int, Field(ge=100)] = 24000
@@ -32,7 +32,7 @@ class SplatConfig(Section):
     sh_degree: Annotated[int, Field(ge=0, le=3)] = 3
     """Highest band of the view-dependent colour."""
 
-    sh_interval: Annotated[int, Field(ge=1)] = 400
+    sh_interval: Annotated[int, Field(ge=1)] = 600
     """Iterations after which the next band of colour is switched on."""
 
     ssim_weight: Annotated[float, Field(ge=0, le=1)] = 0.2
