@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 from splatscope.geometry import apply, make_transform, rotation_angle_deg
 
 SURFACE_SAMPLES = 300_000
+REFINEMENT_SAMPLES = 60_000  # of these, for the direct search, which asks for neighbours thousands of times
 ITERATIONS = 60
 CONVERGED_MM = 1e-3
 TUKEY_SCALES = 4.0  # residuals beyond this many robust standard deviations have no weight
@@ -106,7 +107,8 @@ def fit_tool_to_mesh(
             break
     if shortest_axes is not None:
         starts = [(np.eye(4), 0.0), (transform, depth)]
-        transform, depth = _refine(means, opacities, shortest_axes, surface, normals, starts)
+        samples = surface[:REFINEMENT_SAMPLES], normals[:REFINEMENT_SAMPLES]  # drawn independently, so these are, too
+        transform, depth = _refine(means, opacities, shortest_axes, *samples, starts)
     covariance = np.linalg.inv(normal_matrix) * scale**2
     used = weight > 0
     return ToolFit(
