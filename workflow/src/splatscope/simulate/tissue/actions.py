@@ -24,7 +24,7 @@ def grasp(tissue: Tissue, tool: str, state: ToolState) -> TissueEvent:
     """The vertices of one body inside an ellipsoid about the grip point, half as thick as the jaws are long; where the
     mesh is too coarse for that, the corners of the nearest face."""
     tissue.grips.held.pop(tool, None)
-    centre = apply(state.world_from_tool, np.asarray(state.grip_point, float))
+    centre = state.in_world(state.grip_point)
     frame = make_transform(state.world_from_tool[:3, :3] @ state.jaw_axes(), centre)
     positions = tissue.positions
     reach = state.grip_reach_mm
@@ -64,7 +64,7 @@ def cut(tissue: Tissue, tool: str, state: ToolState) -> TissueEvent:
     parting = tissue.topology.separate(side, core)
     tissue.apply(parting)
     if not len(parting.opened):
-        return tissue.event("cut", tool, apply(state.world_from_tool, state.blade.centre), 0, None, None)
+        return tissue.event("cut", tool, state.in_world(state.blade.centre), 0, None, None)
     return parted_event(tissue, "cut", tool, parting)
 
 
@@ -77,7 +77,7 @@ def clip(tissue: Tissue, tool: str, state: ToolState) -> TissueEvent:
                 tubes[body, class_id] = members
     placed = set_clip(state, tissue.positions, tissue.tets, tubes, tissue.bodies, tissue.settings)
     if placed is None:
-        centre = apply(state.world_from_tool, np.asarray(state.grip_point, float))
+        centre = state.in_world(state.grip_point)
         return tissue.event("clip", tool, centre, 0, None, None)
     # the tube is hollow: between the legs it gives way until only its walls are left
     tissue.elements.soften(placed.tets, 0.3, 0.02)

@@ -51,7 +51,7 @@ def set_clip(
     `tubes`: tetrahedra (indices) by body and class.
     """
     axes = state.world_from_tool[:3, :3] @ state.jaw_axes()
-    frame = make_transform(axes, apply(state.world_from_tool, np.asarray(state.grip_point, float)))
+    frame = make_transform(axes, state.in_world(state.grip_point))
     best = None
     for (body, class_id), members in tubes.items():
         own = np.unique(tets[members])

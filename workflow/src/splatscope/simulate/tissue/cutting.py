@@ -13,7 +13,7 @@ from splatscope.simulate.tissue.topology import Parting, Topology
 def blade_cut(state: ToolState, positions: np.ndarray, topology: Topology) -> tuple[np.ndarray, np.ndarray]:
     """(side bool [T], core vertices) for Topology.separate: the plane of the blade, as far as the blade reaches."""
     blade = state.blade
-    centre = apply(state.world_from_tool, blade.centre)
+    centre = state.in_world(blade.centre)
     normal, direction = (state.world_from_tool[:3, :3] @ axis for axis in (blade.normal, blade.direction))
     offset = positions - centre
     height = offset @ normal

@@ -136,7 +136,7 @@ def heated_spots(
     for name, state in tools.items():
         if state.heating_w <= 0:
             continue
-        point = apply(state.world_from_tool, np.asarray(state.heat_point, float))
+        point = state.in_world(state.heat_point)
         distance, corners = surface_distance(point)
         squared = ((positions - point) ** 2).sum(1)
         weight = masses * np.exp(-squared / (2 * settings.heat_spot_mm**2))

@@ -27,7 +27,9 @@ def predict(
         positions[vertex] = here + moved * kept + fall
 
 
-Block = wp.types.vector(length=8, dtype=float)  # M: 00 11 22 01 02 12, then the step's compliance of F, then mu / lambda
+# M as 00 11 22 01 02 12, then alpha, 1 / theta and mu / lambda: see solve_neo_hookean
+Block = wp.types.vector(length=9, dtype=float)
+
 
 
 @wp.kernel
@@ -52,8 +54,12 @@ def prepare_blocks(
     if alpha == 0.0:
         blocks[tet] = Block()
         return
-    m = wp.inverse(a + wp.identity(n=3, dtype=float) * alpha)
-    blocks[tet] = Block(m[0, 0], m[1, 1], m[2, 2], m[0, 1], m[0, 2], m[1, 2], alpha, soft[1] / soft[0])
+    size = wp.trace(a) / 3.0
+    theta = 1.0 + size / (size + alpha)
+    m = wp.inverse(a * theta + wp.identity(n=3, dtype=float) * alpha)
+    blocks[tet] = Block(
+        m[0, 0], m[1, 1], m[2, 2], m[0, 1], m[0, 2], m[1, 2], alpha, 1.0 / theta, soft[1] / soft[0]
+    )
 
 
 @wp.kernel
@@ -68,12 +74,14 @@ def solve_neo_hookean(
     """One XPBD iteration of stable Neo-Hookean tetrahedra: energy mu / 2 |F|^2 + lambda / 2 (det F - 1 - mu / lambda)^2
     (Macklin & Mueller 2021, equations 8 to 11).
 
-    Their two constraints |F| and det F - 1 - mu / lambda pull against each other even at rest, and the first is blind
-    to shear: solved one after the other, stiff tissue swells and shakes. Here the nine components of F (compliance
-    1 / (mu volume) each) and the volume are one block of ten constraints, solved together as by Ton-That, Kry & Andrews
-    2023. With A the sum of the corners' w g g^T over the rest gradients g, alpha the step's compliance,
-    M = (A + alpha)^-1, N = A M and C the cofactors of F, the block solve comes to
+    Its two constraints |F| and det F - 1 - mu / lambda pull against each other even at rest, and the first is blind to
+    shear: solved one after the other, stiff tissue swells and shakes. Here the nine components of F (compliance
+    1 / (mu volume) each) and the volume are a block of ten constraints, solved together as by Ton-That, Kry & Andrews
+    2023. With A the sum of w g g^T over the corners' rest gradients g, alpha the step's compliance of F,
+    M = (alpha + theta A)^-1, N = A M and C the cofactors of F, the block solve comes to
         k = (1 + mu / lambda - det F + F : C N) / (mu / lambda + C : C N),   dx = w (k C - F) M g.
+    theta 1 is Gauss-Newton. The true stiffness against shear is twice that, as the volume term adds its curvature:
+    theta goes to 2 where the tetrahedron is stiff for its mass and the step, or corrections would overshoot.
     """
     tet = wp.tid() + first
     block = blocks[tet]
@@ -93,12 +101,14 @@ def solve_neo_hookean(
     f1 = e1 * b01 + e2 * b11 + e3 * b21
     f2 = e1 * b02 + e2 * b12 + e3 * b22
     c0, c1, c2 = wp.cross(f1, f2), wp.cross(f2, f0), wp.cross(f0, f1)
-    n01, n02, n12 = -alpha * m01, -alpha * m02, -alpha * m12
-    cn0 = c0 * (1.0 - alpha * m00) + c1 * n01 + c2 * n02
-    cn1 = c0 * n01 + c1 * (1.0 - alpha * m11) + c2 * n12
-    cn2 = c0 * n02 + c1 * n12 + c2 * (1.0 - alpha * m22)
-    wanted = 1.0 + block[7] - wp.dot(f0, c0) + wp.dot(cn0, f0) + wp.dot(cn1, f1) + wp.dot(cn2, f2)
-    k = wanted / (block[7] + wp.dot(cn0, c0) + wp.dot(cn1, c1) + wp.dot(cn2, c2))
+    scale, ratio = block[7], block[8]
+    beta = -alpha * scale
+    n01, n02, n12 = beta * m01, beta * m02, beta * m12
+    cn0 = c0 * (scale + beta * m00) + c1 * n01 + c2 * n02
+    cn1 = c0 * n01 + c1 * (scale + beta * m11) + c2 * n12
+    cn2 = c0 * n02 + c1 * n12 + c2 * (scale + beta * m22)
+    wanted = 1.0 + ratio - wp.dot(f0, c0) + wp.dot(cn0, f0) + wp.dot(cn1, f1) + wp.dot(cn2, f2)
+    k = wanted / (ratio + wp.dot(cn0, c0) + wp.dot(cn1, c1) + wp.dot(cn2, c2))
     p0, p1, p2 = c0 * k - f0, c1 * k - f1, c2 * k - f2
     q0 = p0 * m00 + p1 * m01 + p2 * m02
     q1 = p0 * m01 + p1 * m11 + p2 * m12

@@ -43,6 +43,10 @@ class ToolState:
         if self.heating_w > 0 and self.heat_point is None:
             raise ValueError("expected a heat_point for an instrument that heats")
 
+    def in_world(self, point: np.ndarray) -> np.ndarray:
+        """A point [3] of the tool's frame."""
+        return self.world_from_tool[:3, :3] @ point + self.world_from_tool[:3, 3]
+
     def jaw_axes(self) -> np.ndarray:
         """Rotation [3, 3] in the tool's frame; columns: the way the jaws close, across the jaws, along the jaws.
 
