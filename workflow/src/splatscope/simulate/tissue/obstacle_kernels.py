@@ -22,9 +22,7 @@ def sample(grid: wp.array3d(dtype=float), cell: wp.vec3) -> wp.vec4:
     a01 = wp.lerp(grid[i, j, k + 1], grid[i + 1, j, k + 1], u)
     a11 = wp.lerp(grid[i, j + 1, k + 1], grid[i + 1, j + 1, k + 1], u)
     dx0 = wp.lerp(grid[i + 1, j, k] - grid[i, j, k], grid[i + 1, j + 1, k] - grid[i, j + 1, k], v)
-    dx1 = wp.lerp(
-        grid[i + 1, j, k + 1] - grid[i, j, k + 1], grid[i + 1, j + 1, k + 1] - grid[i, j + 1, k + 1], v
-    )
+    dx1 = wp.lerp(grid[i + 1, j, k + 1] - grid[i, j, k + 1], grid[i + 1, j + 1, k + 1] - grid[i, j + 1, k + 1], v)
     value = wp.lerp(wp.lerp(a00, a10, v), wp.lerp(a01, a11, v), w)
     dz = wp.lerp(a01, a11, v) - wp.lerp(a00, a10, v)
     return wp.vec4(value, wp.lerp(dx0, dx1, w), wp.lerp(a10 - a00, a11 - a01, w), dz)
