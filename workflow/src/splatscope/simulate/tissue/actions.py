@@ -79,10 +79,7 @@ def clip(tissue: Tissue, tool: str, state: ToolState) -> TissueEvent:
     if placed is None:
         centre = state.in_world(state.grip_point)
         return tissue.event("clip", tool, centre, 0, None, None)
-    # the tube is hollow: between the legs it gives way until only its walls are left
-    tissue.elements.soften(placed.tets, 0.1, 0.1)
-    tissue.elements.upload(tissue.topology)
-    tissue.clip_set.placed.append(placed)
+    tissue.clip_set.place(placed)
     stop_bleeding(tissue, tool)
     body = tissue.bodies.index(placed.body)
     point = placed.world_from_clip[:3, 3]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from splatscope.simulate.tissue.tissue import Tissue
 
 STRESS_MEMORY_S = 0.03
+TEAR_TRIES = 12  # overstressed tetrahedra, worst first, of which the first that can open cleanly does
 
 
 def slip(tissue: Tissue, duration_s: float, positions: np.ndarray) -> list[TissueEvent]:
@@ -126,12 +127,11 @@ def tear(tissue: Tissue, duration_s: float, positions: np.ndarray, stress: wp.ar
         device=tissue.device,
     )
     excess = stress.numpy()[elements.rank] / tissue.strength_pa
-    worst = int(excess.argmax())
-    if excess[worst] <= 1:
-        return []
-    side, core = cutting.tear_cut(worst, positions, tissue.rest, tissue.topology)
-    parting = tissue.topology.separate(side, core)
-    if not len(parting.opened):
-        return []
-    tissue.apply(parting)
-    return [parted_event(tissue, "tear", None, parting)]
+    for tet in np.argsort(-excess, kind="stable")[:TEAR_TRIES]:
+        if excess[tet] <= 1:
+            break
+        parting = tissue.topology.separate(*cutting.tear_cut(tet, positions, tissue.rest, tissue.topology))
+        if len(parting.opened):
+            tissue.apply(parting)
+            return [parted_event(tissue, "tear", None, parting)]
+    return []

@@ -19,7 +19,7 @@ FEWEST_HELD = 6
 
 @dataclass
 class Clip:
-    """A clip on a tube. Its frame: x the way the legs close, y along the tube, z along the legs, origin between them."""
+    """A clip on a tube. Its frame: x the way the legs close, y along the tube, z along the legs, origin in the middle."""
 
     body: str
     class_id: int
@@ -27,15 +27,19 @@ class Clip:
     vertices: np.ndarray  # int32 [N] inside
     caught: np.ndarray  # [N, 3] mm in the clip's frame when it was set
     world_from_clip: np.ndarray  # [4, 4] now
+    open_mm: float  # distance of the legs when it was set
+    closed_mm: float  # distance of the legs now
     held_s: float = 0.0
-    closed_mm: float = 0.0  # distance of the legs now
+
+    def give_up(self, rows: np.ndarray) -> None:
+        """Hold some of the vertices no longer."""
+        self.vertices, self.caught = np.delete(self.vertices, rows), np.delete(self.caught, rows, axis=0)
 
     def shape(self, settings: TissueSettings) -> np.ndarray:
         """[N, 3] mm in the clip's frame: flatter and flatter while the clip closes."""
-        width = np.ptp(self.caught[:, 0])
         share = min(1.0, self.held_s / settings.clip_closing_s)
-        self.closed_mm = float(width + share * (min(settings.clip_gap_mm, width) - width))
-        ratio = self.closed_mm / width
+        self.closed_mm = self.open_mm + share * (settings.clip_gap_mm - self.open_mm)
+        ratio = self.closed_mm / self.open_mm
         away = np.clip((np.abs(self.caught[:, 1]) - settings.clip_width_mm / 2) / settings.clip_taper_mm, 0, 1)
         flattened = self.caught.copy()
         flattened[:, 0] *= ratio + (1 - ratio) * away**2 * (3 - 2 * away)
@@ -50,6 +54,15 @@ class Clips:
         self.placed: list[Clip] = []
         self._poses: wp.array | None = None
 
+    def place(self, clip: Clip) -> None:
+        """A vertex that another clip holds too goes to the nearer of the two."""
+        for other in self.placed:
+            _, mine, theirs = np.intersect1d(clip.vertices, other.vertices, return_indices=True)
+            nearer = np.abs(clip.caught[mine, 1]) < np.abs(other.caught[theirs, 1])
+            clip.give_up(mine[~nearer])
+            other.give_up(theirs[nearer])
+        self.placed.append(clip)
+
     def add_to(self, launches: Launches, positions: wp.array, inverse_mass: wp.array) -> None:
         if not self.placed:
             return
@@ -63,12 +76,9 @@ class Clips:
         self._poses = upload(np.hstack([poses[:, :3, 3], quaternions]), np.float32, wp.transform)
         vertices = np.concatenate([clip.vertices for clip in self.placed])
         shape = np.concatenate([clip.shape(self._settings) for clip in self.placed])
-        launches.add(
-            hold_in_clips,
-            len(self.placed),
-            [positions, inverse_mass, upload(starts, np.int32, wp.int32), upload(vertices, np.int32, wp.int32)]
-            + [upload(shape, np.float32, wp.vec3), self._poses],
-        )
+        contents = upload(starts, np.int32, wp.int32), upload(vertices, np.int32, wp.int32)
+        shape = upload(shape, np.float32, wp.vec3)
+        launches.add(hold_in_clips, len(self.placed), [positions, inverse_mass, *contents, shape, self._poses])
 
     def finish(self, duration_s: float) -> None:
         """After an interval: where the clips are."""
@@ -109,4 +119,5 @@ def find_clip(
     middle[0] = (local[:, 0].max() + local[:, 0].min()) / 2
     pose = frame @ make_transform(np.eye(3), middle)
     held = members[np.isin(tets[members], inside).any(1)]
-    return Clip(names[body], class_id, held, inside.astype(np.int32), local - middle, pose)
+    width = float(np.ptp(local[:, 0]))
+    return Clip(names[body], class_id, held, inside.astype(np.int32), local - middle, pose, width, width)

@@ -145,7 +145,7 @@ def push_organs_apart(
     faces: wp.array(dtype=wp.vec3i),
     vertices: wp.array(dtype=wp.int32),
     gap: float,  # mm that organs keep
-    most: float,  # mm of push in one step
+    most: float,  # mm of push in one step, beyond what takes back this step's approach
     friction: float,
     first: int,  # where these contacts begin in the results
     pushes: wp.array(dtype=wp.vec3),
@@ -173,7 +173,8 @@ def push_organs_apart(
     slide = (p - previous[vertex]) - (
         (a - previous[face[0]]) * u + (b - previous[face[1]]) * v + (c - previous[face[2]]) * w
     )
-    push = with_friction(normal * wp.min(depth, most), slide, friction)
+    approach = wp.max(-wp.dot(slide, normal), 0.0)
+    push = with_friction(normal * wp.min(depth, approach + most), slide, friction)
     inertia = (
         inverse_mass[vertex]
         + inverse_mass[face[0]] * u * u
@@ -195,17 +196,16 @@ def gather_pushes(
     pushes: wp.array(dtype=wp.vec3),
     weights: wp.array(dtype=wp.vec4),
 ):
-    """Moves a vertex by the mean of its pushes, each weighted by its own length: the largest is nearly satisfied at
-    once, and pushes that agree do not add up."""
+    """Moves a vertex so far that each of its pushes gets its length in its own direction: pushes that agree do not add
+    up, and those that differ do not weaken each other."""
     index = wp.tid()
+    vertex = vertices[index]
     total = wp.vec3(0.0, 0.0, 0.0)
-    lengths = wp.float32(0.0)
     for at in range(entry_starts[index], entry_starts[index + 1]):
         contact, corner = entries[at] // 4, entries[at] % 4
-        push = pushes[contact] * weights[contact][corner]
+        push = pushes[contact] * (weights[contact][corner] * inverse_mass[vertex])
         length = wp.length(push)
-        total += push * length
-        lengths += length
-    if lengths > 0.0:
-        vertex = vertices[index]
-        positions[vertex] = positions[vertex] + total * (inverse_mass[vertex] / lengths)
+        if length > 1.0e-9:
+            direction = push / length
+            total += direction * wp.max(length - wp.dot(total, direction), 0.0)
+    positions[vertex] = positions[vertex] + total

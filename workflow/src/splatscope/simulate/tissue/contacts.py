@@ -32,6 +32,7 @@ class Contacts:
     def __init__(self, settings: TissueSettings, obstacle: SampledField | None, device: str):
         self._settings, self._device = settings, device
         self._grid = None
+        self._tool_faces = np.zeros((0, 3), np.int32)
         if obstacle is not None:
             values = wp.array(np.ascontiguousarray(obstacle.values, np.float32), dtype=float, device=device)
             self._grid = values, wp.vec3(*map(float, obstacle.origin)), float(obstacle.spacing)
@@ -76,10 +77,11 @@ class Contacts:
         most = settings.separation_mm_s * step_s
         state = [fields["positions"], fields["previous"], fields["inverse_mass"]]
         tool_pairs = self._near_tools(motion, held_faces, fields)
+        self._tool_faces = tool_pairs.faces
         organ_pairs = self._near_organs(fields, positions)
         counts = len(tool_pairs.faces), len(organ_pairs.faces)
         if sum(counts):
-            pushes = wp.zeros(sum(counts), dtype=wp.vec3, device=self._device)
+            self._pushes = pushes = wp.zeros(sum(counts), dtype=wp.vec3, device=self._device)
             weights = wp.zeros(sum(counts), dtype=wp.vec4, device=self._device)
             if counts[0]:
                 targets = [self._upload(tool_pairs.faces, wp.vec3i), self._upload(tool_pairs.others, wp.int32)]
@@ -106,6 +108,13 @@ class Contacts:
                 len(near),
                 [*state, self._upload(near, wp.int32), *self._grid, most, settings.friction],
             )
+
+    def pressed(self) -> np.ndarray:
+        """Vertices that instruments pushed in the last substep, ascending."""
+        if not len(self._tool_faces):
+            return np.zeros(0, np.int32)
+        pushing = self._pushes.numpy()[: len(self._tool_faces)].any(1)
+        return np.unique(self._tool_faces[pushing])
 
     def _near_tools(self, motion: ToolMotion, held_faces: np.ndarray, fields: VertexFields) -> _Pairs:
         if not len(motion.capsule_tool):

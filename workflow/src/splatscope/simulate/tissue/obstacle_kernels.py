@@ -51,7 +51,7 @@ def push_off_obstacle(
     grid: wp.array3d(dtype=float),
     origin: wp.vec3,
     spacing: float,
-    most: float,  # mm of push in one step
+    most: float,  # mm of push in one step, beyond what takes back this step's approach
     friction: float,
 ):
     vertex = vertices[wp.tid()]
@@ -62,8 +62,9 @@ def push_off_obstacle(
     if field[0] >= 0.0:
         return
     normal = wp.normalize(wp.vec3(field[1], field[2], field[3]))
-    push = normal * wp.min(-field[0], most)
-    positions[vertex] = here + with_friction(push, here - previous[vertex], friction)
+    moved = here - previous[vertex]
+    push = normal * wp.min(-field[0], most + wp.max(-wp.dot(moved, normal), 0.0))
+    positions[vertex] = here + with_friction(push, moved, friction)
 
 
 @wp.kernel

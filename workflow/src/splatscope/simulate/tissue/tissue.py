@@ -27,6 +27,8 @@ from splatscope.simulate.tissue.tool_state import ToolState
 from splatscope.simulate.tissue.topology import Parting, Surface, Topology
 from splatscope.simulate.tissue.vertex_fields import VertexFields
 
+LED_WEIGHT = 10.0  # times their mass, of vertices in jaws or pressed by an instrument
+
 
 class Tissue:
     """All bodies in one set of arrays; tetrahedra and vertices are numbered through in the order of the bodies.
@@ -81,6 +83,7 @@ class Tissue:
         self._tools: dict[str, ToolState] = {}
         self._step_s = 1 / self.settings.substeps_per_s
         self._pending: list[TissueEvent] = []
+        self._led = np.zeros(0, np.int32)
         self._update_mass()
 
     # what it is now
@@ -147,6 +150,7 @@ class Tissue:
             self._pending.append(self.release(name))
         steps = max(1, math.ceil(duration_s * self.settings.substeps_per_s - 1e-6))
         self._set_step(duration_s / steps)
+        self._weigh_down(np.union1d(self.grips.vertices(), self._contacts.pressed()))
         motion = ToolMotion(self._tools, tools, steps, self.device)
         launches = self._launches(motion, self.positions)
         for step in range(steps):
@@ -207,10 +211,22 @@ class Tissue:
 
     def _update_mass(self) -> None:
         self.masses = self.elements.masses(self.topology)  # g [V]; 0 where nothing is left
+        self._write_inverse_mass()
+        self._contacts.surface_changed(self.surface(), self.vertex_body, self.fields)
+
+    def _write_inverse_mass(self) -> None:
         free = ~self.fixed & (self.masses > 0)
         inverse = np.divide(1, self.masses, out=np.zeros_like(self.masses), where=free)
+        inverse[self._led] /= LED_WEIGHT
         self.fields.write("inverse_mass", inverse.astype(np.float32))
-        self._contacts.surface_changed(self.surface(), self.vertex_body, self.fields)
+        self.elements.material_changed()
+
+    def _weigh_down(self, led: np.ndarray) -> None:
+        """Vertices that instruments lead are heavy: elasticity then moves the tissue behind them instead of throwing them
+        back every substep."""
+        if not np.array_equal(led, self._led):
+            self._led = led
+            self._write_inverse_mass()
 
     def _set_step(self, step_s: float) -> None:
         """Velocities are displacements over the last step: another step takes other displacements."""
