@@ -68,7 +68,7 @@ def hold_in_clips(
         if weight > 0.0:
             spread += wp.outer(positions[vertices[slot]] - here, (shape[slot] - there) / weight)
     turn = wp.transform_get_rotation(poses[clip])
-    turns = 3
+    turns = wp.int32(3)
     if closing[clip] != 0:
         turns = 0
     for _ in range(turns):
