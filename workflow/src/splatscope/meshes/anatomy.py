@@ -14,7 +14,7 @@ from splatscope.meshes import distance_fields as sdf
 from splatscope.meshes.distance_fields import SampledField
 from splatscope.meshes.mesh import Mesh
 from splatscope.meshes.noise import VolumeNoise
-from splatscope.meshes.renderer import Part
+from splatscope.meshes.scene import Part
 
 # ids of the class table
 ABDOMINAL_WALL, LIVER, GUT, FAT, DUCT, GALLBLADDER, ARTERY = 1, 2, 3, 4, 8, 10, 13

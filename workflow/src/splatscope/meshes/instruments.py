@@ -14,7 +14,7 @@ from splatscope.geometry import make_transform
 from splatscope.meshes import distance_fields as sdf
 from splatscope.meshes.distance_fields import SampledField
 from splatscope.meshes.mesh import Mesh, concatenate, surface_of_revolution
-from splatscope.meshes.renderer import Part
+from splatscope.meshes.scene import Part
 
 NEEDLE_DRIVER = 14  # id in the class table
 
