@@ -17,7 +17,15 @@ def some_frame(key: str) -> Frame:
         amodal_bits=rng.integers(0, 4, (6, 8)).astype(np.uint16),
         depth_mm=rng.uniform(0, 200, (6, 8)).astype(np.float32),
         alpha=rng.integers(0, 256, (6, 8), np.uint8),
+        normals=rng.uniform(-1, 1, (6, 8, 3)).astype(np.float32),
+        flow_forward=flow(rng),
+        flow_backward=flow(rng),
+        surface_points=np.dstack([rng.integers(0, 9, (6, 8)), rng.uniform(-600, 600, (6, 8, 3))]).astype(np.float32),
     )
+
+
+def flow(rng) -> np.ndarray:
+    return np.dstack([rng.uniform(-900, 900, (6, 8, 2)), rng.integers(0, 3, (6, 8))]).astype(np.float32)
 
 
 def test_round_trip(tmp_path):
@@ -28,6 +36,14 @@ def test_round_trip(tmp_path):
     for name in ("rgb", "class_map", "instance_map", "amodal_bits", "alpha"):
         np.testing.assert_array_equal(getattr(read[1], name), getattr(written[0], name))
     np.testing.assert_allclose(read[1].depth_mm, written[0].depth_mm, atol=shards.DEPTH_UNIT_MM / 2 + 1e-4)
+    for name, units in {
+        "normals": [1 / 32767] * 3,
+        "flow_forward": [1 / 32, 1 / 32, 0],
+        "flow_backward": [1 / 32, 1 / 32, 0],
+        "surface_points": [0, *[shards.POINT_UNIT_MM] * 3],
+    }.items():
+        error = np.abs(getattr(read[1], name) - getattr(written[0], name))
+        assert (error <= np.array(units) / 2 + 1e-4).all(), name
     assert read[1].meta == {"frame": 2}
 
 
