@@ -191,6 +191,12 @@ class Camera:
         rays = self.unproject(np.stack([across, down], -1).reshape(-1, 2))
         return rays.reshape(self.height, self.width, 2)
 
+    def image_points(self, points: np.ndarray) -> np.ndarray:
+        """Pixels [N, 2] of points [N, 3] in camera axes (mm), through the lens; points must lie before the camera."""
+        coefficients = np.array(self.distortion) if self.distortion else None
+        points = np.asarray(points, np.float64)[:, None]
+        return cv2.projectPoints(points, np.zeros(3), np.zeros(3), self.opencv_matrix, coefficients)[0][:, 0] + 0.5
+
     def project(self, points: np.ndarray) -> np.ndarray:
         """Pixels [N, 2] of points [N, 3] in camera axes (mm); ignores distortion; points must lie before the camera."""
         return points[:, :2] / points[:, 2:] * [self.fx, self.fy] + [self.cx, self.cy]

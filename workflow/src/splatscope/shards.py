@@ -134,26 +134,24 @@ def manifest_path(tar_path: str | Path) -> Path:
 
 
 def write_shard(tar_path: str | Path, frames: Iterable[Frame], provenance: dict | None = None) -> None:
-    """Write frames (in any order; keys unique) and the manifest beside them.
+    """Write frames, which must come in the order of their keys, and the manifest beside them; holds one at a time.
 
     `provenance` goes into the manifest as it is: config digest, code digest, licences of what went in.
     """
-    members: dict[str, bytes] = {}
-    keys = []
-    for frame in frames:
-        if frame.key in keys:
-            raise ValueError(f"frame key {frame.key} twice in one shard")
-        keys.append(frame.key)
-        members |= {f"{frame.key}.{suffix}": content for suffix, content in _encode(frame)}
+    keys: list[str] = []
     with atomic_path(tar_path) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for name in sorted(members):
-            info = tarfile.TarInfo(name)
-            info.size = len(members[name])
-            tar.addfile(info, io.BytesIO(members[name]))
+        for frame in frames:
+            if keys and frame.key <= keys[-1]:
+                raise ValueError(f"expected frames in the order of their keys, got {frame.key} after {keys[-1]}")
+            keys.append(frame.key)
+            for suffix, content in sorted(_encode(frame)):
+                info = tarfile.TarInfo(f"{frame.key}.{suffix}")
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "sha256": sha256(tar_path),
-        "frames": sorted(keys),
+        "frames": keys,
         "provenance": provenance or {},
     }
     write_json(manifest_path(tar_path), manifest)
