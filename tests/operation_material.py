@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 
 import numpy as np
+from splatscope.simulate.tissue.events import TissueEvent
 
 from splatscope.meshes.instruments import ClipApplier, Grasper, HookElectrode, Scissors
 from splatscope.simulate.operation.command import Command
 from splatscope.simulate.operation.scenario import Scenario
 from splatscope.simulate.operation.surgeon import Surgeon
-from splatscope.simulate.tissue.events import TissueEvent
 
 RATE_HZ = 60
 INSTRUMENTS = {"grasper": Grasper(), "hook": HookElectrode(), "scissors": Scissors(), "clipper": ClipApplier()}
@@ -80,7 +80,13 @@ class FakeTissue:
                 event("release", action.hand, 10, point)
             else:
                 artery = near[:14].argmin() >= 6
-                event(action.verb, action.hand, 13 if artery else 8, point, **({"severed": True} if action.verb == "cut" else {}))
+                event(
+                    action.verb,
+                    action.hand,
+                    13 if artery else 8,
+                    point,
+                    **({"severed": True} if action.verb == "cut" else {}),
+                )
                 if action.verb == "cut" and artery and self._artery_bleeds:
                     event("bleed", None, 13, point, 0.5)
                     self._bleeding.append(point)

@@ -60,7 +60,14 @@ class ClipApplier(StraightJaws):
     def build(self) -> LinkMeshes:
         radius, end = self.shaft_radius_mm, self.sleeve_end_mm
         tube = sleeve(radius, -self.shaft_length_mm, end)
-        rings = turned([(radius - 0.3, end - 24), (radius + 0.12, end - 23.8), (radius + 0.12, end - 21), (radius - 0.3, end - 20.8)])
+        rings = turned(
+            [
+                (radius - 0.3, end - 24),
+                (radius + 0.12, end - 23.8),
+                (radius + 0.12, end - 21),
+                (radius - 0.3, end - 20.8),
+            ]
+        )
         links = fork(radius, 2.3, end, 4.2)
         links["shaft"] += [(tube, "steel"), (rings, "steel")]
         for link, side in (("jaw_left", 1), ("jaw_right", -1)):
@@ -71,7 +78,9 @@ class ClipApplier(StraightJaws):
     def jaw_line(self) -> np.ndarray:
         """The clip's legs."""
         half = self.clip.leg_mm / 2
-        return np.array([[0, 0, self.clip.lever_mm - half], [0, 0, self.clip.lever_mm + half], [0, 0, self.jaw_length_mm]])
+        return np.array(
+            [[0, 0, self.clip.lever_mm - half], [0, 0, self.clip.lever_mm + half], [0, 0, self.jaw_length_mm]]
+        )
 
     def jaw_tip(self, side: int) -> np.ndarray:
         return np.array([side * PLAY_MM, 0, self.jaw_length_mm])
@@ -88,16 +97,29 @@ class ClipApplier(StraightJaws):
         """Tapering bar with a groove for a leg of the clip along its flat face."""
         length, begin = self.jaw_length_mm, self.clip.lever_mm - self.clip.leg_mm / 2 - 1.5
         z = np.concatenate(
-            [[self.root_mm - 0.5, begin - 0.01], np.linspace(begin, length - 1.2, 6), length - np.array([0.7, 0.3, 0.0])]
+            [
+                [self.root_mm - 0.5, begin - 0.01],
+                np.linspace(begin, length - 1.2, 6),
+                length - np.array([0.7, 0.3, 0.0]),
+            ]
         )
         share = np.clip((z - self.root_mm) / (length - self.root_mm), 0, 1)
-        width = self.jaw_half_width_mm * (1 - 0.42 * share) * np.where(z > length - 1, 1 - 0.35 * (z - length + 1) ** 2, 1)
+        width = (
+            self.jaw_half_width_mm * (1 - 0.42 * share) * np.where(z > length - 1, 1 - 0.35 * (z - length + 1) ** 2, 1)
+        )
         depth = self.jaw_depth_mm * (1 - 0.45 * share) * np.where(z > length - 1, 1 - 0.4 * (z - length + 1) ** 2, 1)
         groove = np.where(z >= begin, self.clip.thickness_mm + 0.02, 0.01)
         half = self.clip.width_mm / 2 + 0.06
         rings = []
         for w, d, g in zip(width, depth, groove):
-            face = [(PLAY_MM, -w), (PLAY_MM, -half), (PLAY_MM + g, -half), (PLAY_MM + g, half), (PLAY_MM, half), (PLAY_MM, w)]
+            face = [
+                (PLAY_MM, -w),
+                (PLAY_MM, -half),
+                (PLAY_MM + g, -half),
+                (PLAY_MM + g, half),
+                (PLAY_MM, half),
+                (PLAY_MM, w),
+            ]
             back = [(0.45 * d, w), (0.78 * d, 0.8 * w), (0.97 * d, 0.45 * w), (d, 0)]
             rings.append([*face, *back, *((x, -y) for x, y in back[-2::-1])])
         return loft(at_heights(np.array(rings) * [side, 1], z))

@@ -112,7 +112,9 @@ class Instrument(ABC):
         """All parts as one mesh in the tool frame."""
         return concatenate([part.mesh for part in self.parts(joints)])
 
-    def tool_state(self, world_from_tool: np.ndarray, joints: Joints | None = None, heating_w: float = 0.0) -> ToolState:
+    def tool_state(
+        self, world_from_tool: np.ndarray, joints: Joints | None = None, heating_w: float = 0.0
+    ) -> ToolState:
         """The instrument as the tissue feels it. Raises ValueError for joints out of range, heat without electrode."""
         if heating_w and not self.electrode:
             raise ValueError(f"{self.name}: expected heating_w 0 (it has no electrode), got {heating_w}")

@@ -128,7 +128,14 @@ def grasp(ws: Workspace, hand: Hand, place: Place, normal: np.ndarray, target: s
 
 
 def stroke(
-    ws: Workspace, hand: Hand, place: Place, normal: np.ndarray, onward: np.ndarray, heating_w: float, target: str, force: float
+    ws: Workspace,
+    hand: Hand,
+    place: Place,
+    normal: np.ndarray,
+    onward: np.ndarray,
+    heating_w: float,
+    target: str,
+    force: float,
 ) -> Iterator[None]:
     """One stroke of the hook at `place`: under the strand, lift it off, burn, let go. Returns whether it was divided.
 

@@ -156,7 +156,14 @@ def _strokes(
         ws.interest = ws.landmark(name)
         for attempt in range(ws.scenario.attempts):
             through = yield from skills.stroke(
-                ws, hand, lambda n=name: ws.landmark(n), ws.outward(name, hand), onward, step.heating_w, step.target, 1 + 0.6 * attempt
+                ws,
+                hand,
+                lambda n=name: ws.landmark(n),
+                ws.outward(name, hand),
+                onward,
+                step.heating_w,
+                step.target,
+                1 + 0.6 * attempt,
             )
             if through:
                 divided += 1
