@@ -74,7 +74,7 @@ class Filming:
         self._labels = Renderer(self._scene, optics.camera, optics.light, blood_class=BLOOD)
         self._waiting: _Shot | None = None
 
-    def shoot(self, command: Command, clip_poses: list[np.ndarray], smoke: Smoke, meta: dict) -> Frame | None:
+    def shoot(self, key: str, command: Command, clip_poses: list[np.ndarray], smoke: Smoke, meta: dict) -> Frame | None:
         """Take the frame of this moment; returns the one before, now complete."""
         self._place(command, clip_poses)
         pose, wanted = command.world_from_camera, self._config.maps
@@ -87,7 +87,7 @@ class Filming:
                 if value is not None:
                     value[~inside] = 0
         frame = Frame(
-            meta["key"],
+            key,
             self._optics.develop(veiled, command.time_s),
             self._meta(command, clip_poses, picture, meta),
             class_map=picture.class_map,
@@ -115,15 +115,11 @@ class Filming:
 
     def _join(self, earlier: _Shot, later: _Shot) -> Frame:
         if "flow" in self._config.maps:
-            if self._first(earlier):
+            if earlier.frame.flow_backward is None:  # the first frame of all
                 earlier.frame.flow_backward = np.zeros((*earlier.frame.class_map.shape, 3), np.float32)
             earlier.frame.flow_forward = self._flow(earlier, later)
             later.frame.flow_backward = self._flow(later, earlier)
         return earlier.frame
-
-    @staticmethod
-    def _first(shot: _Shot) -> bool:
-        return shot.frame.flow_backward is None
 
     def _flow(self, source: _Shot, target: _Shot) -> np.ndarray:
         corners = None
@@ -182,7 +178,7 @@ class Filming:
         return meta | {
             "time_s": round(command.time_s, 6),
             "phase": command.phase,
-            "triplets": [list(triplet) for triplet in command.triplets],
+            "triplets": [[t.instrument, t.verb, t.target, t.hand] for t in command.triplets],
             "camera": self._optics.camera.to_dict(),
             "round_view": None if self._optics.circle is None else vars(self._optics.circle),
             "world_from_camera": command.world_from_camera.tolist(),

@@ -35,7 +35,7 @@ class Circle:
 class Optics:
     """One endoscope; `develop` keeps the state of its exposure, so call it in the order of time."""
 
-    def __init__(self, config: SimulateConfig, duration_s: float, rng: np.random.Generator):
+    def __init__(self, config: SimulateConfig, rng: np.random.Generator):
         width, height = config.width, config.height
         focal = width / 2 / np.tan(np.radians(rng.uniform(*config.field_of_view_deg)) / 2)
         centre = np.array([width, height]) * (0.5 + rng.uniform(-0.02, 0.02, 2))
@@ -53,7 +53,7 @@ class Optics:
         self._white = np.float32([rng.uniform(0.96, 1.10), 1.0, rng.uniform(0.90, 1.04)])
         self._endoscope = Endoscope(self.camera, config.supersampling, config.image_noise, int(rng.integers(2**31)))
         self._coverage = None if self.circle is None else self.circle.coverage(width, height)
-        self._mist = self._mist_episode(duration_s, rng) if rng.uniform() < config.fog_probability else None
+        self._mist = self._mist_episode(rng) if rng.uniform() < config.fog_probability else None
         self._gain: float | None = None
         self._time_s = 0.0
 
@@ -96,5 +96,6 @@ class Optics:
         return float(strength * min((time_s - start) / 0.4, 1) * np.exp(-max(time_s - start - 0.4, 0) / clearing_s))
 
     @staticmethod
-    def _mist_episode(duration_s: float, rng: np.random.Generator) -> tuple[float, float, float]:
-        return rng.uniform(0, 0.8 * duration_s), rng.uniform(0.3, 1.0), rng.uniform(0.8, 3.0)
+    def _mist_episode(rng: np.random.Generator) -> tuple[float, float, float]:
+        """When it comes, how thick, how long it takes to clear; s, 0..1, s."""
+        return rng.uniform(0, 20), rng.uniform(0.3, 1.0), rng.uniform(0.8, 3.0)

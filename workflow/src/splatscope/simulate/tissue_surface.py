@@ -13,9 +13,9 @@ from splatscope.simulate.tissue import Tissue
 # class id: material outside, material of the inside that a cut shows
 MATERIALS = {
     2: ("liver", "parenchyma"),
-    4: ("fat", "fat inside"),
+    4: ("fat", "fat"),
     6: ("connective", "connective"),
-    8: ("duct", "duct inside"),
+    8: ("duct", "mucosa"),
     10: ("gallbladder", "mucosa"),
     13: ("artery", "lumen"),
 }
