@@ -410,7 +410,7 @@ def test_absgrad_sums_the_magnitudes_of_the_pixels_pulls(backend):
 
 def test_gsplat_refuses_what_it_cannot_draw():
     gaussians, (pose, intrinsics) = make_scene(10), make_camera()
-    with pytest.raises(ValueError, match="gsplat backend expects float32 on CUDA, got .* on cpu"):
+    with pytest.raises(ValueError, match=r"gsplat backend expects float32 on CUDA, got .* on cpu"):
         render(gaussians, pose, intrinsics, WIDTH, HEIGHT, backend="gsplat")
 
 
