@@ -178,6 +178,10 @@ def as_on_cuda(monkeypatch):
         monkeypatch.setattr(module, "adam_on", lambda place, values: FusedAdam(values, place))
     monkeypatch.setattr(losses.native, "available", lambda: False)
     monkeypatch.setattr(losses, "_blurred", losses._blurred_as_channels)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # else gradients are added up in any order
+    yield
+    torch.set_num_threads(threads)
 
 
 @needs_native
