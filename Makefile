@@ -2,7 +2,7 @@
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: setup demo test test-slow lint config lock real bench-splat bench-splat-cuda apt clean
+.PHONY: setup demo test test-slow lint config lock real bench-splat bench-splat-cuda bench-sim sheet-sim apt clean
 
 setup: $(INSTALLED)
 
@@ -44,6 +44,10 @@ bench-splat: setup
 # The same on CUDA, beside a training loop of gsplat's own parts; results/bench/splat_cuda.json.
 bench-splat-cuda: setup
 	. $(BIN)/activate && python bench/splat_cuda.py
+
+# 24 random frames of the simulated operations: results/simulate/contact.jpg.
+sheet-sim: setup
+	. $(BIN)/activate && snakemake --cores all results/simulate/contact.jpg
 
 # The default configuration and its schema, from the typed model.
 config: setup
