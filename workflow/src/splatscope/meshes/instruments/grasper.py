@@ -62,7 +62,9 @@ class Grasper(StraightJaws):
     def jaw_capsules(self, side: int) -> np.ndarray:
         depth, width = self.jaw_depth_mm, self.jaw_half_width_mm
         radius = 0.55 * depth
-        points = [[side * radius, y, z] for y in (width - radius, radius - width) for z in (3.0, self.jaw_length_mm - 1)]
+        points = [
+            [side * radius, y, z] for y in (width - radius, radius - width) for z in (3.0, self.jaw_length_mm - 1)
+        ]
         return np.vstack([chain_of_capsules(points[:2], radius), chain_of_capsules(points[2:], radius)])
 
     def shaft_capsules(self) -> np.ndarray:

@@ -59,7 +59,7 @@ class NeedleDriver(Instrument):
             yaw_axis_mm=rng.uniform(8.6, 9.6),
             jaw_length_mm=rng.uniform(10.5, 13.0),
             sleeve="insulation",
-            coarseness=2.2,
+            coarseness=1.5,
             free_cables=True,
         )
 
@@ -94,10 +94,13 @@ class NeedleDriver(Instrument):
 
     def keypoints(self, joints: Joints | None = None) -> dict[str, np.ndarray]:
         poses = self.link_poses(joints)
-        end = np.array([0, 0, self.jaw_length_mm])
+        end = self.jaw_length_mm
         return {
-            "tip": apply(self._tool_from_jaws(joints), end[None])[0],
-            **{link.replace("jaw", "jaw_tip"): apply(poses[link], (end + [side * FACE_MM, 0, 0])[None])[0] for link, side in SIDES.items()},
+            "tip": apply(self._tool_from_jaws(joints), np.array([[0, 0, end]]))[0],
+            **{
+                link.replace("jaw", "jaw_tip"): apply(poses[link], np.array([[side * FACE_MM, 0, end]]))[0]
+                for link, side in SIDES.items()
+            },
             "wrist": np.zeros(3),
             "shaft_exit": np.array([0, 0, self.collar_mm]),
         }
@@ -108,7 +111,11 @@ class NeedleDriver(Instrument):
         wrist = chain_of_capsules([[0, 0, 0], [0, 0, self.yaw_axis_mm]], 3.4)
         jaws = []
         for link, side in SIDES.items():
-            points = [[side, 0, 1.5], [0.85 * side, 0, 0.5 * self.jaw_length_mm], [0.6 * side, 0, self.jaw_length_mm - 0.6]]
+            points = [
+                [side, 0, 1.5],
+                [0.85 * side, 0, 0.5 * self.jaw_length_mm],
+                [0.6 * side, 0, self.jaw_length_mm - 0.6],
+            ]
             jaws.append(moved_capsules(poses[link], chain_of_capsules(points, [1.2, 0.75])))
         return np.vstack([shaft, moved_capsules(poses["wrist"], wrist), *jaws])
 
