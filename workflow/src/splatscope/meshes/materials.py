@@ -118,7 +118,7 @@ def laparoscopic_materials(seed: int) -> dict[str, Material]:
         return Material(textures.plain(rng(index), rgb, mottling=0.3), **optics)
 
     return {
-        "steel": metal(0, (0.105, 0.105, 0.110), 0.31, 0.28),
+        "steel": metal(0, (0.125, 0.125, 0.130), 0.32, 0.28),
         "carbide": metal(1, (0.085, 0.080, 0.073), 0.38, 0.20),
         "titanium": metal(2, (0.20, 0.20, 0.21), 0.33, 0.26),
         "insulation": plain(3, (0.020, 0.021, 0.024), roughness=0.36, reflectance=0.050),
