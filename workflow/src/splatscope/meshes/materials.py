@@ -85,6 +85,20 @@ def tissue_materials(seed: int) -> dict[str, Material]:
     }
 
 
+def inner_materials(seed: int) -> dict[str, Material]:
+    """What shows where tissue was parted, and the strands between organs."""
+
+    def rng(index: int) -> np.random.Generator:
+        return np.random.default_rng([seed, 105, index])
+
+    return {
+        "parenchyma": _tissue(textures.raw(rng(0), (0.36, 0.055, 0.040), (0.22, 0.022, 0.020), 1.2)),
+        "mucosa": _tissue(textures.raw(rng(1), (0.44, 0.33, 0.10), (0.34, 0.20, 0.06), 0.8)),
+        "lumen": _tissue(textures.raw(rng(2), (0.42, 0.085, 0.070), (0.25, 0.020, 0.018), 0.6)),
+        "connective": _tissue(textures.raw(rng(3), (0.70, 0.55, 0.46), (0.56, 0.34, 0.27), 1.6), scatter=0.5),
+    }
+
+
 def instrument_materials(seed: int, shaft_length_mm: float, shaft_radius_mm: float) -> dict[str, Material]:
     """Steel of jaws and wrist, the printed shaft: the tool of the phantom's recordings."""
 

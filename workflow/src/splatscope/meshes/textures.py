@@ -128,6 +128,13 @@ def serosa(rng: np.random.Generator, pale, deep, vessels_share: float, trees: in
     return Tile(base, np.clip(0.95 + 0.25 * middle, 0.1, 1.6), height)
 
 
+def raw(rng: np.random.Generator, fresh, deep, grain_mm: float) -> Tile:
+    """The inside of an organ where it was cut or torn: grainy, mottled, wet."""
+    broad, grain = noise(rng, 9), noise(rng, grain_mm)
+    base = mix(colour(*fresh), colour(*deep), step(broad + 0.8 * grain, -1.4, 1.6)) * (1 + 0.12 * grain)[..., None]
+    return Tile(base, np.clip(1.1 + 0.2 * broad, 0.3, 1.6), 0.16 * grain + 0.1 * broad)
+
+
 def brushed_metal(rng: np.random.Generator, base=(0.19, 0.19, 0.20), size_mm: float = 24.0) -> Tile:
     """Matte steel: fine brushing, scratches, pits and faint stains."""
     streaks = _brushing(rng)

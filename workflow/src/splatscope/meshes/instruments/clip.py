@@ -9,7 +9,7 @@ import numpy as np
 
 from splatscope.meshes.lofting import rounded_box, sweep
 from splatscope.meshes.mesh import Mesh
-from splatscope.meshes.renderer import Part
+from splatscope.meshes.scene import Part
 
 CLIP = 17  # id in the class table
 

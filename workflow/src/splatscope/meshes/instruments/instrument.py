@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from splatscope.geometry import apply, make_transform
 from splatscope.meshes.mesh import Mesh, concatenate
-from splatscope.meshes.renderer import Part
+from splatscope.meshes.scene import Part
 from splatscope.simulate.tissue.tool_state import ToolState
 
 Joints = Mapping[str, float]  # degrees by name

@@ -1,0 +1,193 @@
+"""What a trained hand does without thinking: reach, fetch an instrument, grasp, stroke with the hook, close the jaws.
+
+Each is a generator that yields once for each moment; what it returns says whether it worked. None can go on for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from splatscope.simulate.operation.hand import TISSUE_SPEED_MM_S, Hand
+from splatscope.simulate.operation.vocabulary import IDLE
+from splatscope.simulate.operation.workspace import Moments, Workspace
+
+Place = Callable[[], np.ndarray]  # where something is now, [3] mm
+
+CORRECTIONS = 3  # submovements after the first, at most
+ENDPOINT_SPREAD = (0.05, 0.02)  # of the first submovement's length, along and across it: standard deviations
+OVERLAP = (0.45, 0.65)  # share of the way to the via point at which the hand turns to the goal
+CLEARANCE_MM = 12.0  # of a via point from tissue
+STAND_OFF_MM = 13.0  # before the jaws go in, along the shaft
+HOVER_MM = 8.0  # of the hook over the tissue between strokes
+LIFT_MM = 3.5  # how far the hook lifts the strand on it
+HEATING_S = (0.35, 1.3)  # least and greatest time of heat in a stroke, before `pace`
+DIVIDED = ("bond_broken", "vaporise", "tear")  # events that say that the strand is through
+
+
+def reach(ws: Workspace, hand: Hand, place: Place, width_mm: float = 2.0) -> Moments:
+    """Bring the point of work to `place`: a curved path, an imprecise first submovement, then corrections.
+
+    After Meyer et al. (1988): the spread of the first endpoint grows with its length; corrections end within half the
+    target's width or are given up, and follow tissue that moves meanwhile.
+    """
+    start, goal = hand.goal, place()
+    way = goal - start
+    distance = np.linalg.norm(way)
+    if distance > 25:
+        duration = hand.move(_via_point(ws, hand, start, goal), ws.time_s, 12.0)
+        yield from until(ws, ws.time_s + duration * ws.rng.uniform(*OVERLAP))
+    along, across = ENDPOINT_SPREAD if distance > 6 else (0.0, 0.0)
+    direction = way / max(distance, 1e-9)
+    stray = distance * (along * ws.rng.normal() * direction + across * np.cross(direction, ws.rng.normal(size=3)))
+    stray *= min(1.0, STAND_OFF_MM / 3 / max(np.linalg.norm(stray), 1e-9))  # never so far as to hit what is behind
+    end = ws.time_s + hand.move(place() + stray, ws.time_s, width_mm)
+    for _ in range(CORRECTIONS):
+        yield from until(ws, end - 0.06 / ws.pace)
+        if np.linalg.norm(place() - hand.goal) <= width_mm / 2:
+            break
+        end = ws.time_s + hand.move(place(), ws.time_s, width_mm)
+    yield from until(ws, end)
+
+
+def until(ws: Workspace, time_s: float) -> Moments:
+    while ws.time_s < time_s:
+        yield
+
+
+def press(ws: Workspace, hand: Hand, place: Place, speed_mm_s: float = TISSUE_SPEED_MM_S) -> Moments:
+    """One slow straight movement in or at the tissue."""
+    yield from until(ws, ws.time_s + hand.move(place(), ws.time_s, 2.0, speed_mm_s))
+
+
+def fetch(ws: Workspace, hand: Hand, key: str) -> Moments:
+    """Have instrument `key` in the hand: put away another one, let the new one appear in the trocar."""
+    if hand.key == key:
+        return
+    yield from put_away(ws, hand)
+    hand.take(key, ws.instruments[key], ws.interest, ws.time_s)
+    ws.cameraman.notice_change()
+
+
+def put_away(ws: Workspace, hand: Hand) -> Moments:
+    """Let go, close the jaws and take the instrument out."""
+    if hand.instrument is None:
+        return
+    yield from let_go(ws, hand)
+    hand.label, hand.heating_w = IDLE, 0.0
+    hand.open_to(0.0, ws.time_s)
+    yield from until(ws, ws.time_s + hand.move(hand.way_out(), ws.time_s, 20.0))
+    hand.put_away()
+    yield from ws.wait(0.15)
+
+
+def let_go(ws: Workspace, hand: Hand) -> Moments:
+    hand.retraction = None
+    if not hand.holding:
+        return
+    yield from ws.act("release", hand)
+    hand.holding = False
+    yield from until(ws, ws.time_s + hand.open_to(0.7, ws.time_s))
+
+
+def approach(ws: Workspace, hand: Hand, place: Place, closing: np.ndarray | None, opening: float) -> Moments:
+    """Come to `place` with open jaws: stop before it, turn the jaws so that they close along `closing`, go straight in."""
+    yield from ws.hesitate()
+    if closing is not None:
+        hand.turn_to(closing, place(), ws.time_s)
+    yield from reach(ws, hand, lambda: place() - STAND_OFF_MM * hand.axis_to(place()), width_mm=5.0)
+    yield from until(ws, ws.time_s + hand.open_to(opening, ws.time_s))
+    yield from press(ws, hand, place, 2 * TISSUE_SPEED_MM_S)
+    if np.linalg.norm(place() - hand.goal) > 0.7:  # the tissue gave way or was pulled meanwhile
+        yield from press(ws, hand, place)
+
+
+def back_off(ws: Workspace, hand: Hand, distance_mm: float = STAND_OFF_MM) -> Moments:
+    """Straight back along the shaft."""
+    goal = hand.goal - distance_mm * hand.axis_to(hand.goal)
+    yield from until(ws, ws.time_s + hand.move(goal, ws.time_s, 8.0, 3 * TISSUE_SPEED_MM_S))
+
+
+def grasp(ws: Workspace, hand: Hand, place: Place, normal: np.ndarray, target: str) -> Iterator[None]:
+    """Take hold of the tissue at `place`. Returns the event, None when the jaws caught nothing."""
+    depth = 1.5 * normal
+    yield from approach(ws, hand, lambda: place() - depth, None, opening=0.8)
+    ws.name_action(hand, "grasp", target)
+    yield from until(ws, ws.time_s + hand.open_to(0.12, ws.time_s))
+    event = yield from ws.act("grasp", hand)
+    if event is None or event.amount <= 0:
+        hand.label = IDLE
+        yield from until(ws, ws.time_s + hand.open_to(0.8, ws.time_s))
+        yield from back_off(ws, hand)
+        return None
+    hand.holding = True
+    ws.name_action(hand, "grasp", target, event.class_id)
+    yield from ws.wait(0.2)
+    return event
+
+
+def stroke(
+    ws: Workspace,
+    hand: Hand,
+    place: Place,
+    normal: np.ndarray,
+    onward: np.ndarray,
+    heating_w: float,
+    target: str,
+    force: float,
+) -> Iterator[None]:
+    """One stroke of the hook at `place`: under the strand, lift it off, burn, let go. Returns whether it was divided.
+
+    `normal` points out of the tissue, `onward` along the dissection (unit vectors [3]); `force` is 1 or more for
+    another try, which goes deeper and burns longer.
+    """
+    hand.turn_to(-normal, place(), ws.time_s)
+    yield from reach(ws, hand, lambda: place() + HOVER_MM * normal, width_mm=4.0)
+    ws.name_action(hand, "dissect", target)
+    sideways = onward - (onward @ normal) * normal
+    yield from press(ws, hand, lambda: place() - (0.6 + 0.7 * force) * normal)
+    yield from press(ws, hand, lambda: hand.goal + ws.rng.uniform(1.0, 2.0) * sideways)
+    lift = hand.move(hand.goal + LIFT_MM * normal, ws.time_s, 2.0, TISSUE_SPEED_MM_S / 3)
+    hand.heating_w = heating_w
+    least, greatest = (force * seconds / ws.pace for seconds in HEATING_S)
+    begin, divided = ws.time_s, False
+    while ws.time_s < begin + least or (not divided and ws.time_s < begin + max(greatest, lift)):
+        yield
+        event = ws.answered(hand, DIVIDED, 6.0)
+        if event is not None:
+            divided = True
+            ws.name_action(hand, "dissect", target, event.class_id)
+    hand.heating_w = 0.0
+    yield from press(ws, hand, lambda: hand.goal + (HOVER_MM - LIFT_MM) * normal, 3 * TISSUE_SPEED_MM_S)
+    hand.label = IDLE
+    return divided
+
+
+def close_on(ws: Workspace, hand: Hand, verb: str, place: Place, axis: np.ndarray, target: str) -> Iterator[None]:
+    """Close the jaws of scissors or clip applier across a tube along `axis` [3] at `place`. Returns the tissue's event."""
+    closing = np.cross(axis, hand.axis_to(place()))
+    yield from approach(ws, hand, place, closing, opening=1.0)
+    yield from ws.wait(0.15)
+    ws.name_action(hand, verb, target)
+    yield from until(ws, ws.time_s + hand.open_to(0.0, ws.time_s))
+    event = yield from ws.act(verb, hand)
+    if event is not None and event.amount > 0:
+        ws.name_action(hand, verb, target, event.class_id)
+    yield from ws.wait(0.2)
+    yield from until(ws, ws.time_s + hand.open_to(0.8, ws.time_s))
+    hand.label = IDLE
+    yield from back_off(ws, hand)
+    return event
+
+
+def _via_point(ws: Workspace, hand: Hand, start: np.ndarray, goal: np.ndarray) -> np.ndarray:
+    """Half way, off the straight line as hands move, and drawn back towards the port until it is clear of tissue."""
+    middle, way = (start + goal) / 2, goal - start
+    side = np.cross(way, hand.axis_to(middle))
+    middle = middle + ws.rng.normal(0, 0.08) * side
+    for _ in range(8):
+        if not len(ws.positions) or np.min(np.linalg.norm(ws.positions - middle, axis=1)) >= CLEARANCE_MM:
+            break
+        middle = middle - 5.0 * hand.axis_to(middle)
+    return middle

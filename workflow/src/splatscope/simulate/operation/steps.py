@@ -1,0 +1,244 @@
+"""The steps of a scenario as work of the hands: one generator for each kind of step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from splatscope.simulate.operation import scenario as course
+from splatscope.simulate.operation import skills
+from splatscope.simulate.operation.hand import TISSUE_SPEED_MM_S, Hand
+from splatscope.simulate.operation.vocabulary import IDLE
+from splatscope.simulate.operation.workspace import Bleeding, Moments, Workspace
+
+TUBE_TARGET = {"cystic duct": ("duct", "cystic_duct"), "cystic artery": ("artery", "cystic_artery")}
+PULL_SPEED_MM_S = 28.0
+
+
+def perform(ws: Workspace, step: course.Step) -> Moments:
+    """Do a step of any kind; notes carry its name, whatever runs meanwhile."""
+    work = _BY_KIND[type(step)](ws, step)
+    while True:
+        ws.step = step.do
+        try:
+            next(work)
+        except StopIteration:
+            return
+        yield
+
+
+def expose(ws: Workspace, step: course.Expose) -> Moments:
+    """Grasp a landmark of the gallbladder and retract it; what slips before it is there is grasped again."""
+    hand = ws.hands[step.hand]
+    yield from skills.fetch(ws, hand, step.instrument)
+    for attempt in range(ws.scenario.attempts):
+        held = yield from skills.grasp(
+            ws, hand, lambda: ws.landmark(step.landmark), ws.outward(step.landmark, hand), "gallbladder"
+        )
+        if held is not None:
+            yield from retract(ws, hand, hand.goal + ws.ports.vector(step.pull_mm))
+            if hand.holding:
+                hand.retraction = step
+                ws.note("done", f"{step.landmark} held")
+                return
+        if attempt + 1 < ws.scenario.attempts:
+            ws.note("retried", f"{step.landmark}: {'the jaws caught nothing' if held is None else 'it slipped'}")
+    ws.note("aborted", f"{step.landmark} could not be held")
+
+
+def retract(ws: Workspace, hand: Hand, goal: np.ndarray) -> Moments:
+    """Pull what is held to `goal` [3] and stay."""
+    ws.name_action(hand, "retract", hand.label[1])
+    end = ws.time_s + hand.move(goal, ws.time_s, 6.0, PULL_SPEED_MM_S)
+    while ws.time_s < end and hand.holding:
+        yield
+    if not hand.holding:
+        hand.label = IDLE
+        yield from skills.until(ws, end)
+
+
+def dissect(ws: Workspace, step: course.Dissect) -> Moments:
+    names = ws.numbered(step.along, step.strokes)
+    yield from _strokes(ws, step, names, None)
+
+
+def peel(ws: Workspace, step: course.Peel) -> Moments:
+    names = ws.numbered("bed", step.strokes)
+    grasper = ws.hands[step.hand]
+
+    def traction(name: str) -> Moments:
+        if grasper.holding:
+            yield from retract(ws, grasper, grasper.goal + step.traction_mm * ws.outward(name, ws.hands["right"]))
+
+    yield from _strokes(ws, step, names, traction)
+    if step.pull_off_mm and grasper.holding:
+        away = np.mean([ws.outward(name, ws.hands["right"]) for name in names], axis=0)
+        yield from skills.back_off(ws, ws.hands["right"])
+        yield from retract(ws, grasper, grasper.goal + step.pull_off_mm * away / np.linalg.norm(away))
+        ws.note("done" if grasper.holding else "aborted", "pulled the gallbladder off its bed")
+
+
+def clip(ws: Workspace, step: course.Clip) -> Moments:
+    """Clips on either side of the place of the cut first."""
+    hand = ws.hands["right"]
+    prefix, target = TUBE_TARGET[step.tube]
+    axis, cut = ws.axis(f"{prefix}_cut"), ws.landmark(f"{prefix}_cut")
+    side = {name: float((ws.landmark(name) - cut) @ axis) for name in ws.numbered(f"{prefix}_clip")}
+    nearest = sorted(side, key=lambda name: abs(side[name]))
+    either_side = [next((name for name in nearest if sign * side[name] > 0), None) for sign in (1, -1)]
+    order = [name for name in either_side if name] + [name for name in nearest if name not in either_side]
+    yield from skills.fetch(ws, hand, step.instrument)
+    for name in order[: step.count]:
+        yield from _close_until(ws, hand, "clip", name, target, lambda event: event.amount > 0)
+
+
+def cut(ws: Workspace, step: course.Cut) -> Moments:
+    hand = ws.hands["right"]
+    prefix, target = TUBE_TARGET[step.tube]
+    yield from skills.fetch(ws, hand, step.instrument)
+    yield from _close_until(ws, hand, "cut", f"{prefix}_cut", target, lambda event: event.severed)
+
+
+def coagulate(ws: Workspace, step: course.Coagulate) -> Moments:
+    """Every bleeding point, the oldest first; else the landmark that may ooze."""
+    hand = ws.hands["right"]
+    if ws.bleedings:
+        yield from skills.fetch(ws, hand, step.instrument)
+        yield from stop_bleedings(ws, hand, step.heating_w, step.seconds)
+    elif step.otherwise:
+        yield from skills.fetch(ws, hand, step.instrument)
+        normal = ws.outward(step.otherwise, hand)
+        yield from _burn(
+            ws, hand, lambda: ws.landmark(step.otherwise), normal, step.heating_w, step.seconds, None, lambda: False
+        )
+        ws.note("done", f"touched up {step.otherwise}; nothing bled")
+    else:
+        ws.note("skipped", "nothing bled")
+
+
+def stop_bleedings(ws: Workspace, hand: Hand, heating_w: float, seconds: float) -> Moments:
+    """Burn the bleeding points that there are now, each a bounded number of times."""
+    for source in list(ws.bleedings):
+        for _ in range(ws.scenario.attempts):
+            if source in ws.bleedings:
+                yield from _burn_source(ws, hand, source, heating_w, seconds)
+        stopped = source not in ws.bleedings
+        ws.note("done" if stopped else "aborted", "bleeding " + ("stopped" if stopped else "went on"))
+        if not stopped:
+            ws.bleedings.remove(source)  # nobody tries it for ever
+
+
+def inspect(ws: Workspace, step: course.Inspect) -> Moments:
+    ws.cameraman.request_distance(step.distance_mm)
+    ws.interest = ws.landmark(step.landmark)
+    yield from ws.wait(step.seconds)
+    ws.note("done", f"looked at {step.landmark}")
+
+
+def change(ws: Workspace, step: course.Change) -> Moments:
+    hand = ws.hands[step.hand]
+    if step.instrument is None:
+        yield from skills.put_away(ws, hand)
+    else:
+        yield from skills.fetch(ws, hand, step.instrument)
+
+
+def _strokes(
+    ws: Workspace, step: course.Dissect | course.Peel, names: list[str], between: Callable[[str], Moments] | None
+) -> Moments:
+    hand = ws.hands["right"]
+    yield from skills.fetch(ws, hand, step.instrument)
+    divided = 0
+    for index, name in enumerate(names):
+        onward = ws.landmark(names[(index + 1) % len(names)]) - ws.landmark(name)
+        onward = onward / max(np.linalg.norm(onward), 1e-9)
+        ws.interest = ws.landmark(name)
+        for attempt in range(ws.scenario.attempts):
+            through = yield from skills.stroke(
+                ws,
+                hand,
+                lambda n=name: ws.landmark(n),
+                ws.outward(name, hand),
+                onward,
+                step.heating_w,
+                step.target,
+                1 + 0.6 * attempt,
+            )
+            if through:
+                divided += 1
+                break
+        if between is not None:
+            yield from between(name)
+        if ws.scenario.react_to_bleeding and ws.bleedings:
+            yield from stop_bleedings(ws, hand, step.heating_w, 1.2)
+        yield from ws.hesitate()
+    ws.note("done" if divided else "aborted", f"{divided} of {len(names)} strokes divided tissue")
+
+
+def _close_until(
+    ws: Workspace, hand: Hand, verb: str, name: str, target: str, worked: Callable[[object], bool]
+) -> Moments:
+    ws.interest = ws.landmark(name)
+    for attempt in range(ws.scenario.attempts):
+        event = yield from skills.close_on(ws, hand, verb, lambda: ws.landmark(name), ws.axis(name), target)
+        if event is not None and worked(event):
+            ws.note("done", f"{verb} at {name}")
+            return
+        if attempt + 1 < ws.scenario.attempts:
+            ws.note("retried", f"{verb} at {name} had no effect")
+    ws.note("aborted", f"{verb} at {name} had no effect")
+
+
+def _burn_source(ws: Workspace, hand: Hand, source: Bleeding, heating_w: float, seconds: float) -> Moments:
+    normal = -hand.axis_to(ws.positions[source.vertex])
+    yield from _burn(
+        ws,
+        hand,
+        lambda: ws.positions[source.vertex].astype(float),
+        normal,
+        heating_w,
+        seconds,
+        source.class_id,
+        lambda: source not in ws.bleedings,
+    )
+
+
+def _burn(
+    ws: Workspace,
+    hand: Hand,
+    place: skills.Place,
+    normal: np.ndarray,
+    heating_w: float,
+    seconds: float,
+    class_id: int | None,
+    enough: Callable[[], bool],
+) -> Iterator[None]:
+    """Touch `place` with the hook's back and heat it for `seconds` or until it is `enough`."""
+    ws.interest = place()
+    hand.turn_to(normal, place(), ws.time_s)
+    yield from skills.reach(ws, hand, lambda: place() + skills.HOVER_MM * normal, width_mm=4.0)
+    ws.name_action(hand, "coagulate", "blood_vessel", class_id)
+    yield from skills.press(ws, hand, lambda: place() - 0.4 * normal, TISSUE_SPEED_MM_S)
+    hand.heating_w = heating_w
+    end = ws.time_s + seconds / ws.pace
+    while ws.time_s < end and not enough():
+        yield
+        event = ws.answered(hand, ("coagulate",), 6.0)
+        if event is not None:
+            ws.name_action(hand, "coagulate", "blood_vessel", event.class_id)
+    hand.heating_w = 0.0
+    yield from skills.press(ws, hand, lambda: place() + skills.HOVER_MM * normal, 3 * TISSUE_SPEED_MM_S)
+    hand.label = IDLE
+
+
+_BY_KIND = {
+    course.Expose: expose,
+    course.Dissect: dissect,
+    course.Peel: peel,
+    course.Clip: clip,
+    course.Cut: cut,
+    course.Coagulate: coagulate,
+    course.Inspect: inspect,
+    course.Change: change,
+}
