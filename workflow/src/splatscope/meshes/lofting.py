@@ -9,7 +9,7 @@ from splatscope.meshes.mesh import Mesh
 CREASE_DEG = 38.0  # faces that meet at a larger angle have an edge between them
 
 
-def loft(rings: np.ndarray, closed: bool = False) -> Mesh:
+def loft(rings: np.ndarray, closed: bool = False, crease_deg: float = CREASE_DEG) -> Mesh:
     """Closed mesh through rings [M, N, 3] mm, each an ordered closed polygon that corresponds point by point.
 
     The first and last ring are capped by fans about their centres, or joined to each other when `closed`. The faces
@@ -34,10 +34,10 @@ def loft(rings: np.ndarray, closed: bool = False) -> Mesh:
     faces = np.vstack(faces)
     corners = vertices[faces]
     volume = np.einsum("fi,fi->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))
-    return creased(vertices, faces if volume > 0 else faces[:, ::-1])
+    return creased(vertices, faces if volume > 0 else faces[:, ::-1], crease_deg)
 
 
-def sweep(path: np.ndarray, section: np.ndarray, across) -> Mesh:
+def sweep(path: np.ndarray, section: np.ndarray, across, crease_deg: float = CREASE_DEG) -> Mesh:
     """Closed mesh of a section carried along a path [M, 3] in a plane.
 
     Section [N, 2] or, one for each point of the path, [M, N, 2]: the first coordinate lies in the plane across the
@@ -51,7 +51,8 @@ def sweep(path: np.ndarray, section: np.ndarray, across) -> Mesh:
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
     sideways = np.cross(across, tangent)
     section = np.broadcast_to(section, (len(path), *np.shape(section)[-2:]))
-    return loft(path[:, None] + section[..., :1] * sideways[:, None] + section[..., 1:] * across)
+    rings = path[:, None] + section[..., :1] * sideways[:, None] + section[..., 1:] * across
+    return loft(rings, crease_deg=crease_deg)
 
 
 def ellipse(radius_u: float, radius_v: float, points: int) -> np.ndarray:
@@ -78,7 +79,10 @@ def at_heights(sections: np.ndarray, heights: np.ndarray) -> np.ndarray:
 
 
 def creased(vertices: np.ndarray, faces: np.ndarray, crease_deg: float = CREASE_DEG) -> Mesh:
-    """Mesh whose normals are smooth within `crease_deg` and sharp beyond; vertices on edges are doubled."""
+    """Mesh whose normals are smooth within `crease_deg` and sharp beyond; vertices on edges are doubled.
+
+    With 180 degrees everything is smooth and the mesh has the given vertices and faces.
+    """
     vertices = np.asarray(vertices, np.float32).astype(np.float64)
     corners = vertices[faces]
     area = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])

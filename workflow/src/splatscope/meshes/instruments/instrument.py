@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 from splatscope.geometry import apply, make_transform
 from splatscope.meshes.mesh import Mesh, concatenate
 from splatscope.meshes.scene import Part
-from splatscope.simulate.tissue.tool_state import Blade, ToolState
+from splatscope.simulate.tissue.tool_state import ToolState
 
 Joints = Mapping[str, float]  # degrees by name
 LinkMeshes = dict[str, list[tuple[Mesh, str]]]  # by link: meshes in the link's frame, each with its material
@@ -76,10 +76,6 @@ class Instrument(ABC):
     def grip(self, joints: Joints | None = None) -> Grip:
         """Where tissue is held."""
 
-    def blade(self) -> Blade | None:
-        """Where it cuts when it closes."""
-        return None
-
     def heat_point(self, joints: Joints | None = None) -> np.ndarray | None:
         """Where an electrode heats [3], tool frame."""
         return self.grip(joints).point if self.electrode else None
@@ -128,7 +124,6 @@ class Instrument(ABC):
             self.closed(joints),
             heating_w,
             self.heat_point(joints),
-            self.blade(),
         )
 
     def closed(self, joints: Joints | None = None) -> float:

@@ -13,6 +13,8 @@ from splatscope.meshes.instruments.shafts import PLAY_MM, fork, jaw_root, sleeve
 from splatscope.meshes.lofting import loft
 from splatscope.meshes.mesh import Mesh
 
+STRAIGHT_MM = 1.3  # of the gripping faces, beside the neck of the other jaw
+
 
 @dataclass(frozen=True)
 class MarylandForceps(StraightJaws):
@@ -20,7 +22,7 @@ class MarylandForceps(StraightJaws):
 
     shaft_radius_mm: float = 2.5
     shaft_length_mm: float = 290.0
-    jaw_length_mm: float = 20.0
+    jaw_length_mm: float = 22.0
     jaw_half_width_mm: float = 2.0
     tip_half_width_mm: float = 0.75
     jaw_depth_mm: float = 1.8  # thickness of one jaw at its base
@@ -39,7 +41,7 @@ class MarylandForceps(StraightJaws):
     def varied(cls, rng: np.random.Generator) -> Self:
         return cls(
             shaft_length_mm=rng.uniform(270, 320),
-            jaw_length_mm=rng.uniform(17, 23),
+            jaw_length_mm=rng.uniform(18, 26),
             jaw_half_width_mm=rng.uniform(1.8, 2.2),
             tip_half_width_mm=rng.uniform(0.6, 0.95),
             jaw_depth_mm=rng.uniform(1.6, 2.0),
@@ -77,7 +79,8 @@ class MarylandForceps(StraightJaws):
         return np.clip((z - self.root_mm) / (self.jaw_length_mm - self.root_mm), 0, 1)
 
     def _bend(self, z: np.ndarray) -> np.ndarray:
-        return self.bend_mm * self._share(z) ** 2
+        start = self.root_mm + STRAIGHT_MM
+        return self.bend_mm * np.clip((z - start) / (self.jaw_length_mm - start), 0, 1) ** 2
 
     def _jaw(self, side: int) -> Mesh:
         """Half-round tapering bar along the bend, with cross teeth on its flat face."""
@@ -90,7 +93,7 @@ class MarylandForceps(StraightJaws):
         width = rounding * (self.jaw_half_width_mm + (self.tip_half_width_mm - self.jaw_half_width_mm) * share**0.8)
         depth = (0.35 + 0.65 * rounding) * self.jaw_depth_mm * (1 - 0.6 * share)
         zigzag = self.tooth_height_mm * np.where(np.arange(len(z)) < 2 * teeth, np.arange(len(z)) % 2 - 0.5, 0)
-        zigzag[:3] = 0
+        zigzag[z < self.root_mm + STRAIGHT_MM] = 0
         angle = np.linspace(0, np.pi, 11)
         y = np.concatenate([np.cos(angle), [-0.33, 0.33]])
         up = np.concatenate([np.sin(angle) ** 0.8, [0, 0]])

@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from splatscope.meshes.instruments.instrument import Blade, LinkMeshes, StraightJaws, chain_of_capsules
+from splatscope.meshes.instruments.instrument import LinkMeshes, StraightJaws, chain_of_capsules
 from splatscope.meshes.instruments.shafts import PLAY_MM, fork, sleeve
 from splatscope.meshes.lofting import at_heights, ellipse, loft, rounded_box, sweep
 from splatscope.meshes.mesh import Mesh
@@ -70,15 +70,6 @@ class Scissors(StraightJaws):
 
     def shaft_capsules(self) -> np.ndarray:
         return chain_of_capsules([[0, 0, -self.shaft_length_mm], [0, 0, 0]], self.shaft_radius_mm)
-
-    def blade(self) -> Blade:
-        line = self.jaw_line()
-        direction = line[-1] - line[0]
-        length = np.linalg.norm(direction)
-        direction /= length
-        normal = np.cross(direction, [1.0, 0, 0])
-        width = 2 * self.jaw_length_mm * np.sin(np.radians(self.joints["opening"][1] / 2))
-        return Blade((line[0] + line[-1]) / 2, normal, direction, float(length), float(width))
 
     def _bend(self, distance: np.ndarray) -> np.ndarray:
         """y of the sheet between the blades at a distance from the pivot's axis."""
