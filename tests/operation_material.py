@@ -33,7 +33,7 @@ class FakeSite:
             places |= {f"{name}_{part}": (np.array(start) + along * axis, axis) for part, along in sites.items()}
         for index in range(6):
             places[f"calot_{index + 1}"] = (np.array([-16.0 - 2 * index, 18 + (index % 2) * 3, 9]), _UP)
-            places[f"bed_{index + 1}"] = (np.array([-8 + 3.5 * index, 14.0 - 7 * index, 10]), _UP)
+            places[f"bed_{index + 1}"] = (np.array([-14 + 4.5 * index, 20.0 - 6.5 * index, 5]), _UP)
         self.landmarks: Mapping[str, int] = {name: index for index, name in enumerate(places)}
         self._axes = {name: axis for name, (_, axis) in places.items()}
         rng = np.random.default_rng(0)
@@ -73,14 +73,20 @@ class FakeTissue:
             if action.verb == "grasp":
                 event("grasp", action.hand, 10, point, 12.0 if near.min() < 5 else 0.0)
                 if near.min() < 5:
-                    pull = np.exp(-((near / 16.0) ** 2))[:, None]
+                    pull = np.exp(-((near / 12.0) ** 2))[:, None]
                     self._grasped[action.hand] = (self.positions.copy(), point, pull)
             elif action.verb == "release":
                 self._grasped.pop(action.hand, None)
                 event("release", action.hand, 10, point)
             else:
                 artery = near[:14].argmin() >= 6
-                event(action.verb, action.hand, 13 if artery else 8, point, **({"severed": True} if action.verb == "cut" else {}))
+                event(
+                    action.verb,
+                    action.hand,
+                    13 if artery else 8,
+                    point,
+                    **({"severed": True} if action.verb == "cut" else {}),
+                )
                 if action.verb == "cut" and artery and self._artery_bleeds:
                     event("bleed", None, 13, point, 0.5)
                     self._bleeding.append(point)

@@ -38,9 +38,7 @@ def read_yaml(path: str | Path, example: str = "config/config.yaml") -> dict:
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise InputError(
-            path, found=type(content).__name__, expected="keys and values", remedy=f"start from {example}"
-        )
+        raise InputError(path, found=type(content).__name__, expected="keys and values", remedy=f"start from {example}")
     return content
 
 

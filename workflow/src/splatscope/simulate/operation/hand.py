@@ -77,6 +77,11 @@ class Hand:
         """Unit direction [3] of a straight shaft from the trocar to `point` [3]."""
         return (point - self.trocar) / np.linalg.norm(point - self.trocar)
 
+    def drawn_back(self, point: np.ndarray, distance_mm: float) -> np.ndarray:
+        """The point [3] so far back along the shaft from `point` [3]; at most to where instruments appear."""
+        farthest = np.linalg.norm(point - self.trocar) - INSIDE_MM
+        return point - np.clip(distance_mm, 0, max(farthest, 0)) * self.axis_to(point)
+
     def move(self, goal: np.ndarray, start_s: float, width_mm: float, speed_mm_s: float = SPEED_MM_S) -> float:
         """Begin a submovement to `goal` [3]; returns its duration (s), after Fitts and within the limits of speed."""
         distance = float(np.linalg.norm(goal - self.goal))

@@ -8,6 +8,7 @@ import numpy as np
 
 from splatscope.simulate.operation import scenario as course
 from splatscope.simulate.operation import skills
+from splatscope.simulate.operation.avoidance import GAP_MM, axis_gap, kept_clear
 from splatscope.simulate.operation.hand import TISSUE_SPEED_MM_S, Hand
 from splatscope.simulate.operation.vocabulary import IDLE
 from splatscope.simulate.operation.workspace import Bleeding, Moments, Workspace
@@ -48,7 +49,8 @@ def expose(ws: Workspace, step: course.Expose) -> Moments:
 
 
 def retract(ws: Workspace, hand: Hand, goal: np.ndarray) -> Moments:
-    """Pull what is held to `goal` [3] and stay."""
+    """Pull what is held to `goal` [3], or beside it where another instrument is, and stay."""
+    goal = kept_clear(skills.others(ws, hand), hand, goal)
     ws.name_action(hand, "retract", hand.label[1])
     end = ws.time_s + hand.move(goal, ws.time_s, 6.0, PULL_SPEED_MM_S)
     while ws.time_s < end and hand.holding:
@@ -69,7 +71,10 @@ def peel(ws: Workspace, step: course.Peel) -> Moments:
 
     def traction(name: str) -> Moments:
         if grasper.holding:
-            yield from retract(ws, grasper, grasper.goal + step.traction_mm * ws.outward(name, ws.hands["right"]))
+            goal = grasper.goal + step.traction_mm * ws.outward(name, ws.hands["right"])
+            if axis_gap(grasper, goal, ws.hands["right"]) < GAP_MM:
+                yield from skills.back_off(ws, ws.hands["right"], 2 * skills.STAND_OFF_MM)
+            yield from retract(ws, grasper, goal)
 
     yield from _strokes(ws, step, names, traction)
     if step.pull_off_mm and grasper.holding:
@@ -156,7 +161,14 @@ def _strokes(
         ws.interest = ws.landmark(name)
         for attempt in range(ws.scenario.attempts):
             through = yield from skills.stroke(
-                ws, hand, lambda n=name: ws.landmark(n), ws.outward(name, hand), onward, step.heating_w, step.target, 1 + 0.6 * attempt
+                ws,
+                hand,
+                lambda n=name: ws.landmark(n),
+                ws.outward(name, hand),
+                onward,
+                step.heating_w,
+                step.target,
+                1 + 0.6 * attempt,
             )
             if through:
                 divided += 1
@@ -209,8 +221,7 @@ def _burn(
 ) -> Iterator[None]:
     """Touch `place` with the hook's back and heat it for `seconds` or until it is `enough`."""
     ws.interest = place()
-    hand.turn_to(normal, place(), ws.time_s)
-    yield from skills.reach(ws, hand, lambda: place() + skills.HOVER_MM * normal, width_mm=4.0)
+    yield from skills.hover(ws, hand, place, normal, normal)
     ws.name_action(hand, "coagulate", "blood_vessel", class_id)
     yield from skills.press(ws, hand, lambda: place() - 0.4 * normal, TISSUE_SPEED_MM_S)
     hand.heating_w = heating_w

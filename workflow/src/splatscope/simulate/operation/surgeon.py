@@ -134,4 +134,6 @@ def _check_names(scenario: Scenario, site: Site, instruments: Mapping[str, Instr
             raise ValueError(f"scenario {scenario.name}: expected instruments among {sorted(instruments)}, got {key!r}")
         place = getattr(step, "landmark", None) or getattr(step, "otherwise", None)
         if place is not None and place not in site.landmarks:
-            raise ValueError(f"scenario {scenario.name}: expected landmarks among {list(site.landmarks)}, got {place!r}")
+            raise ValueError(
+                f"scenario {scenario.name}: expected landmarks among {list(site.landmarks)}, got {place!r}"
+            )
