@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 
 import numpy as np
+from splatscope.simulate.tissue.events import TissueEvent
 
 from splatscope.meshes.instruments import ClipApplier, Grasper, HookElectrode, Scissors
 from splatscope.simulate.operation.command import Command
 from splatscope.simulate.operation.scenario import Scenario
 from splatscope.simulate.operation.surgeon import Surgeon
-from splatscope.simulate.tissue.events import TissueEvent
 
 RATE_HZ = 60
 INSTRUMENTS = {"grasper": Grasper(), "hook": HookElectrode(), "scissors": Scissors(), "clipper": ClipApplier()}

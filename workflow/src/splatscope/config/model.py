@@ -14,6 +14,7 @@ from splatscope.config.poses import PosesConfig, SfmConfig
 from splatscope.config.render import RenderConfig
 from splatscope.config.report import ReportConfig
 from splatscope.config.section import Section
+from splatscope.config.simulate import SimulateConfig
 from splatscope.config.splat import SplatConfig
 
 
@@ -36,6 +37,8 @@ class Config(Section):
     """Gaussian splat training."""
     extract: ExtractConfig = ExtractConfig()
     """The tool's Gaussians out of the tool recording's splat."""
+    simulate: SimulateConfig = SimulateConfig()
+    """Simulated operations to frame shards."""
     compose: ComposeConfig = ComposeConfig()
     """What is where in each frame to be made."""
     render: RenderConfig = RenderConfig()

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from splatscope.config.load import check_model, read_yaml
 from splatscope.config.section import Section
+from splatscope.errors import InputError
 from splatscope.simulate.operation.vocabulary import PHASES, TRIPLET_IDS
 
 Millimetres = Annotated[float, Field(ge=-120, le=120)]
@@ -27,6 +28,11 @@ class Step(Section):
 
     def hands(self) -> tuple[str, ...]:
         return ("right",)
+
+    def tool(self) -> tuple[str, str] | None:
+        """The hand that works, and with which instrument."""
+        instrument = getattr(self, "instrument", None)
+        return None if instrument is None else (self.hands()[0], instrument)
 
 
 class Expose(Step):
@@ -211,6 +217,27 @@ class Scenario(Section):
     """How the endoscope is held."""
     phases: list[Phase] = Field(min_length=1)
     """What is done, in this order."""
+
+    @property
+    def tools(self) -> list[tuple[str, str]]:
+        """Hand and instrument of everything that is used, each once."""
+        steps = [step for phase in self.phases for step in phase.steps]
+        return sorted({tool for step in steps if (tool := step.tool()) is not None})
+
+
+def find_scenario(name: str, folder: str | Path) -> str:
+    """The file of a scenario: `name` is one in `folder`, or the path of a YAML file. Raises InputError otherwise."""
+    for path in (Path(folder, f"{name}.yaml"), Path(name)):
+        if path.is_file():
+            return str(path)
+    shipped = ", ".join(sorted(path.stem for path in Path(folder).glob("*.yaml")))
+    raise InputError(
+        name,
+        "key simulate.scenario",
+        found="neither a scenario of that name nor such a file",
+        expected=f"one of {shipped}, or the path of a YAML file",
+        remedy="correct the name, or write a file like config/scenarios/cholecystectomy.yaml",
+    )
 
 
 def load_scenario(path: str | Path) -> Scenario:

@@ -10,14 +10,13 @@ import numpy as np
 
 from splatscope.simulate.operation.command import HANDS, Action, ActionVerb, Note
 from splatscope.simulate.operation.hand import Hand
-from splatscope.simulate.operation.motion import BandNoise
 from splatscope.simulate.operation.ports import Ports
 from splatscope.simulate.operation.vocabulary import target_acted_on
 
 if TYPE_CHECKING:
     from splatscope.meshes.instruments import Instrument
     from splatscope.simulate.operation.camera import Cameraman
-    from splatscope.simulate.operation.scenario import Scenario, Step
+    from splatscope.simulate.operation.scenario import Scenario
     from splatscope.simulate.tissue.events import TissueEvent
 
 Moments = Iterator[None]  # a piece of work: yields once for each moment that passes
