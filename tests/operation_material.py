@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 
 import numpy as np
-from splatscope.simulate.tissue.events import TissueEvent
 
 from splatscope.meshes.instruments import ClipApplier, Grasper, HookElectrode, Scissors
 from splatscope.simulate.operation.command import Command
 from splatscope.simulate.operation.scenario import Scenario
 from splatscope.simulate.operation.surgeon import Surgeon
+from splatscope.simulate.tissue.events import TissueEvent
 
 RATE_HZ = 60
 INSTRUMENTS = {"grasper": Grasper(), "hook": HookElectrode(), "scissors": Scissors(), "clipper": ClipApplier()}
@@ -49,7 +49,7 @@ class FakeSite:
 
 
 class FakeTissue:
-    """Answers at the next moment. `deaf` names kinds of events that never come, `slips_at_s` when graspers lose hold."""
+    """Answers at the next moment. `deaf` names kinds of events that never come, `slips_at_s` when graspers slip."""
 
     def __init__(self, site: FakeSite, deaf: tuple[str, ...] = (), slips_at_s: float | None = None, artery_bleeds=True):
         self.positions = site.rest.copy()

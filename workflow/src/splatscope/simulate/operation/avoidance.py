@@ -14,7 +14,7 @@ RETREATS_MM = (0.0, 15.0, 30.0, 45.0, 60.0, 80.0)  # how far a hand draws back a
 
 
 def make_room(others: list[Hand], hand: Hand, points: list[np.ndarray], time_s: float) -> float:
-    """The other hands give way to an instrument of `hand` that reaches to `points` [3]; returns seconds until they did."""
+    """The other hands give way to an instrument of `hand` that reaches to `points` [3]; returns how long they take (s)."""
     duration = 0.0
     for other in others:
         point = min(points, key=lambda point: axis_gap(hand, point, other))
@@ -32,12 +32,16 @@ def kept_clear(others: list[Hand], hand: Hand, goal: np.ndarray) -> np.ndarray:
 
 
 def retreat_to_pass(others: list[Hand], hand: Hand, start: np.ndarray, goal: np.ndarray) -> float:
-    """How far (mm) the point of work must draw back along the shaft to go from `start` [3] to `goal` [3] past others."""
+    """How far (mm) the point of work must draw back along the shaft to pass others from `start` [3] to `goal` [3]."""
     widest, best = 0.0, -np.inf
     for retreat in RETREATS_MM:
         first, last = (hand.drawn_back(point, retreat) for point in (start, goal))
         gap = min(
-            (axis_gap(hand, first + share * (last - first), other) for other in others for share in np.linspace(0, 1, 7)),
+            (
+                axis_gap(hand, first + share * (last - first), other)
+                for other in others
+                for share in np.linspace(0, 1, 7)
+            ),
             default=np.inf,
         )
         if gap >= PASSING_GAP_MM:
@@ -48,7 +52,7 @@ def retreat_to_pass(others: list[Hand], hand: Hand, start: np.ndarray, goal: np.
 
 
 def axis_gap(hand: Hand, point: np.ndarray, other: Hand) -> float:
-    """Distance (mm) between the axis of `hand` when it reaches to `point` [3] and the axis of `other` where it rests."""
+    """Distance (mm) between the axes of `hand`, when it reaches to `point` [3], and of `other`, where it rests."""
     return float(np.linalg.norm(np.subtract(*_nearest_on_axes(hand, point, other, other.goal))))
 
 

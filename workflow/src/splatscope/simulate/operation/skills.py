@@ -106,7 +106,7 @@ def let_go(ws: Workspace, hand: Hand) -> Moments:
 
 
 def approach(ws: Workspace, hand: Hand, place: Place, closing: np.ndarray | None, opening: float) -> Moments:
-    """Come to `place` with open jaws that close along `closing` [3] (any way when None): stop before it, go straight in."""
+    """Come to `place` with open jaws that close along `closing` [3] (any way if None): stop before it, go straight in."""
     yield from ws.hesitate()
     yield from room_for(ws, hand, place)
     if closing is not None:
@@ -118,14 +118,14 @@ def approach(ws: Workspace, hand: Hand, place: Place, closing: np.ndarray | None
         yield from press(ws, hand, place)
 
 
-def hover(ws: Workspace, hand: Hand, place: Place, normal: np.ndarray, pointing: np.ndarray) -> Moments:
-    """Come to a stop over `place`, `normal` [3] out of the tissue, with the hook turned towards `pointing` [3]."""
+def hover(ws: Workspace, hand: Hand, place: Place, normal: np.ndarray) -> Moments:
+    """Come to a stop over `place` with the hook turned towards the tissue; `normal` [3] points out of it."""
 
     def above() -> np.ndarray:
         return place() + HOVER_MM * normal
 
     yield from room_for(ws, hand, place, above)
-    hand.turn_to(pointing, place(), ws.time_s)
+    hand.turn_to(-normal, place(), ws.time_s)
     yield from reach(ws, hand, above, width_mm=4.0)
 
 
@@ -168,7 +168,7 @@ def stroke(
     `normal` points out of the tissue, `onward` along the dissection (unit vectors [3]); `force` is 1 or more for
     another try, which goes deeper and burns longer.
     """
-    yield from hover(ws, hand, place, normal, -normal)
+    yield from hover(ws, hand, place, normal)
     ws.name_action(hand, "dissect", target)
     sideways = onward - (onward @ normal) * normal
     yield from press(ws, hand, lambda: place() - (0.6 + 0.7 * force) * normal)
@@ -189,8 +189,35 @@ def stroke(
     return divided
 
 
+def burn(
+    ws: Workspace,
+    hand: Hand,
+    place: Place,
+    normal: np.ndarray,
+    heating_w: float,
+    seconds: float,
+    target: str,
+    enough: Callable[[], bool],
+) -> Moments:
+    """Touch `place` with the hook and heat it for `seconds` or until it is `enough`; `normal` points out of the tissue."""
+    ws.interest = place()
+    yield from hover(ws, hand, place, normal)
+    ws.name_action(hand, "coagulate", target)
+    yield from press(ws, hand, lambda: place() - 0.4 * normal)
+    hand.heating_w = heating_w
+    end = ws.time_s + seconds
+    while ws.time_s < end and not enough():
+        yield
+        event = ws.answered(hand, ("coagulate",), 6.0)
+        if event is not None:
+            ws.name_action(hand, "coagulate", target, event.class_id)
+    hand.heating_w = 0.0
+    yield from press(ws, hand, lambda: place() + HOVER_MM * normal, 3 * TISSUE_SPEED_MM_S)
+    hand.label = IDLE
+
+
 def close_on(ws: Workspace, hand: Hand, verb: str, place: Place, axis: np.ndarray, target: str) -> Iterator[None]:
-    """Close the jaws of scissors or clip applier across a tube along `axis` [3] at `place`. Returns the tissue's event."""
+    """Close the jaws of scissors or clip applier across a tube along `axis` [3] at `place`. Returns the answer."""
     closing = np.cross(axis, hand.axis_to(place()))
     yield from approach(ws, hand, place, closing, opening=1.0)
     yield from ws.wait(0.15)
