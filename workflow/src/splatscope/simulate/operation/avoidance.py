@@ -14,7 +14,7 @@ RETREATS_MM = (0.0, 15.0, 30.0, 45.0, 60.0, 80.0)  # how far a hand draws back a
 
 
 def make_room(others: list[Hand], hand: Hand, points: list[np.ndarray], time_s: float) -> float:
-    """The other hands give way to an instrument of `hand` that reaches to `points` [3]; returns how long they take (s)."""
+    """The other hands give way to an instrument of `hand` that reaches to `points` [3]; returns how long (s)."""
     duration = 0.0
     for other in others:
         point = min(points, key=lambda point: axis_gap(hand, point, other))

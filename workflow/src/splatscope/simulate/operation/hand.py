@@ -43,6 +43,7 @@ class Hand:
         self._point = Submovements(trocar)
         self._roll, self._opening = Submovements([0.0]), Submovements([0.0])
         self.instrument: Instrument | None = None
+        self._work: tuple[dict[str, float], np.ndarray] | None = None  # joints and the point of work [3] that they give
         self.key: str | None = None  # of the instrument among the surgeon's
         self.heating_w = 0.0
         self.label = IDLE  # CholecT50 verb and target
@@ -56,7 +57,7 @@ class Hand:
 
     def take(self, key: str, instrument: Instrument, towards: np.ndarray, time_s: float) -> None:
         """The instrument appears in the trocar, closed, pointing `towards` [3]."""
-        self.key, self.instrument = key, instrument
+        self.key, self.instrument, self._work = key, instrument, None
         self._point = Submovements(self._inside(towards))
         self._opening = Submovements([0.0])
         self._roll = Submovements([self._rng.uniform(-0.4, 0.4)])
@@ -99,9 +100,6 @@ class Hand:
         self._opening.move_to([share], time_s, duration)
         return duration
 
-    def openness(self, time_s: float) -> float:
-        return float(self._opening(time_s)[0])
-
     def turn_to(self, direction: np.ndarray, point: np.ndarray, time_s: float) -> float:
         """Roll so that the jaws close (or the hook points) along `direction` [3] at `point` [3]; returns seconds."""
         axis = self.axis_to(point)
@@ -120,9 +118,11 @@ class Hand:
 
     def command(self, time_s: float) -> ToolCommand:
         """The instrument's pose at `time_s`: the shaft passes the trocar, the point of work is where it is meant."""
-        joints = self._joints(self.openness(time_s))
+        joints = self._joints(float(self._opening(time_s)[0]))
+        if self._work is None or joints != self._work[0]:
+            self._work = joints, self._work_point(joints)
         target = self._point(time_s) + self._drift(time_s) + self._tremor(time_s)
-        pose = through_trocar(self.trocar, target, float(self._roll(time_s)[0]), self._work_point(joints))
+        pose = through_trocar(self.trocar, target, float(self._roll(time_s)[0]), self._work[1])
         return ToolCommand(self.key, pose, joints, self.heating_w)
 
     def triplet(self) -> Triplet | None:

@@ -55,9 +55,11 @@ def reach(ws: Workspace, hand: Hand, place: Place, width_mm: float = 2.0) -> Mom
 
 def room_for(ws: Workspace, hand: Hand, *places: Place) -> Moments:
     """The other hands give way before this one works at `places`."""
-    for _ in range(2):  # places may follow a hand that holds tissue
-        points = [place() for place in places]
-        yield from until(ws, ws.time_s + make_room(others(ws, hand), hand, points, ws.time_s))
+    for _ in range(4):  # places may follow a hand that holds tissue
+        duration = make_room(others(ws, hand), hand, [place() for place in places], ws.time_s)
+        if not duration:
+            break
+        yield from until(ws, ws.time_s + duration)
 
 
 def others(ws: Workspace, hand: Hand) -> list[Hand]:
@@ -106,7 +108,7 @@ def let_go(ws: Workspace, hand: Hand) -> Moments:
 
 
 def approach(ws: Workspace, hand: Hand, place: Place, closing: np.ndarray | None, opening: float) -> Moments:
-    """Come to `place` with open jaws that close along `closing` [3] (any way if None): stop before it, go straight in."""
+    """Come to `place` with open jaws that close along `closing` [3] (None: any way): stop before it, go straight in."""
     yield from ws.hesitate()
     yield from room_for(ws, hand, place)
     if closing is not None:
@@ -199,7 +201,7 @@ def burn(
     target: str,
     enough: Callable[[], bool],
 ) -> Moments:
-    """Touch `place` with the hook and heat it for `seconds` or until it is `enough`; `normal` points out of the tissue."""
+    """Heat `place` with the hook for `seconds` or until it is `enough`; `normal` [3] points out of the tissue."""
     ws.interest = place()
     yield from hover(ws, hand, place, normal)
     ws.name_action(hand, "coagulate", target)
