@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 
 import numpy as np
-from splatscope.simulate.tissue.events import TissueEvent
 
 from splatscope.meshes.instruments import ClipApplier, Grasper, HookElectrode, Scissors
 from splatscope.simulate.operation.command import Command
 from splatscope.simulate.operation.scenario import Scenario
 from splatscope.simulate.operation.surgeon import Surgeon
+from splatscope.simulate.tissue.events import TissueEvent
 
-RATE_HZ = 60
 INSTRUMENTS = {"grasper": Grasper(), "hook": HookElectrode(), "scissors": Scissors(), "clipper": ClipApplier()}
 
 _DUCT = np.array([-0.93, -0.2, 0.3]) / np.linalg.norm([-0.93, -0.2, 0.3])
@@ -33,7 +32,7 @@ class FakeSite:
             places |= {f"{name}_{part}": (np.array(start) + along * axis, axis) for part, along in sites.items()}
         for index in range(6):
             places[f"calot_{index + 1}"] = (np.array([-16.0 - 2 * index, 18 + (index % 2) * 3, 9]), _UP)
-            places[f"bed_{index + 1}"] = (np.array([-8 + 3.5 * index, 14.0 - 7 * index, 10]), _UP)
+            places[f"bed_{index + 1}"] = (np.array([-14 + 4.5 * index, 20.0 - 6.5 * index, 5]), _UP)
         self.landmarks: Mapping[str, int] = {name: index for index, name in enumerate(places)}
         self._axes = {name: axis for name, (_, axis) in places.items()}
         rng = np.random.default_rng(0)
@@ -49,11 +48,12 @@ class FakeSite:
 
 
 class FakeTissue:
-    """Answers at the next moment. `deaf` names kinds of events that never come, `slips_at_s` when graspers lose hold."""
+    """Answers at the next moment. `deaf` names kinds of events that never come, `slips_at_s` when graspers slip."""
 
-    def __init__(self, site: FakeSite, deaf: tuple[str, ...] = (), slips_at_s: float | None = None, artery_bleeds=True):
+    def __init__(self, site: FakeSite, rate_hz: int, deaf: tuple[str, ...] = (), slips_at_s: float | None = None):
+        self._rate_hz, self._rest = rate_hz, site.rest.astype(np.float64)
         self.positions = site.rest.copy()
-        self._deaf, self._slips_at_s, self._artery_bleeds = deaf, slips_at_s, artery_bleeds
+        self._deaf, self._slips_at_s = deaf, slips_at_s
         self._grasped: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
         self._heated_s: dict[str, float] = {}
         self._bleeding: list[np.ndarray] = []
@@ -73,7 +73,7 @@ class FakeTissue:
             if action.verb == "grasp":
                 event("grasp", action.hand, 10, point, 12.0 if near.min() < 5 else 0.0)
                 if near.min() < 5:
-                    pull = np.exp(-((near / 16.0) ** 2))[:, None]
+                    pull = np.exp(-((near / 12.0) ** 2))[:, None]
                     self._grasped[action.hand] = (self.positions.copy(), point, pull)
             elif action.verb == "release":
                 self._grasped.pop(action.hand, None)
@@ -87,12 +87,12 @@ class FakeTissue:
                     point,
                     **({"severed": True} if action.verb == "cut" else {}),
                 )
-                if action.verb == "cut" and artery and self._artery_bleeds:
+                if action.verb == "cut" and artery:
                     event("bleed", None, 13, point, 0.5)
                     self._bleeding.append(point)
         for hand, tool in command.tools.items():
             before = self._heated_s.get(hand, 0.0)
-            self._heated_s[hand] = before + 1 / RATE_HZ if tool.heating_w else 0.0
+            self._heated_s[hand] = before + 1 / self._rate_hz if tool.heating_w else 0.0
             if tool.heating_w and before < 0.12 <= self._heated_s[hand]:
                 event("bond_broken", None, None, work[hand], 3.0)
                 event("coagulate", hand, 10, work[hand], 2.0)
@@ -104,7 +104,7 @@ class FakeTissue:
             for hand in list(self._grasped):
                 del self._grasped[hand]
                 event("slip", hand, 10, work[hand], 3.0)
-        goal = FakeSite().rest.astype(np.float64)
+        goal = self._rest
         for hand, (_, start, pull) in self._grasped.items():
             goal = goal + pull * (work[hand] - start)
         self.positions = (self.positions + 0.3 * (goal - self.positions)).astype(np.float32)
@@ -120,15 +120,15 @@ def _work_point(command: Command, hand: str) -> np.ndarray:
 
 
 def operate(
-    scenario: Scenario, seed: int = 0, limit_s: float = 300.0, **tissue
+    scenario: Scenario, seed: int = 0, rate_hz: int = 60, limit_s: float = 200.0, **tissue
 ) -> tuple[Surgeon, list[Command], list[TissueEvent]]:
-    """The whole operation at 60 Hz; fails when it takes longer than `limit_s`."""
+    """The whole operation; fails when it takes longer than `limit_s`."""
     site = FakeSite()
-    answers = FakeTissue(site, **tissue)
+    answers = FakeTissue(site, rate_hz, **tissue)
     surgeon = Surgeon(scenario, site, INSTRUMENTS, np.random.default_rng(seed))
     commands, happened, events = [], [], []
     while not surgeon.finished:
-        time_s = len(commands) / RATE_HZ
+        time_s = len(commands) / rate_hz
         assert time_s < limit_s, f"still busy after {limit_s} s: {surgeon.log[-3:]}"
         commands.append(surgeon.command(time_s, answers.positions, events))
         events = answers.answer(commands[-1])

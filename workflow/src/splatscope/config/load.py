@@ -25,7 +25,10 @@ def load_config(path: str | Path) -> Config:
 
 
 def read_yaml(path: str | Path, example: str = "config/config.yaml") -> dict:
-    """A YAML mapping; `example` is a file to start from, for the message. Raises InputError when the file is missing, no YAML or no mapping."""
+    """A YAML mapping; `example` is a file to start from, for the message.
+
+    Raises InputError when the file is missing, no YAML or no mapping.
+    """
     try:
         content = yaml.safe_load(Path(path).read_text())
     except FileNotFoundError as error:

@@ -43,6 +43,7 @@ class Hand:
         self._point = Submovements(trocar)
         self._roll, self._opening = Submovements([0.0]), Submovements([0.0])
         self.instrument: Instrument | None = None
+        self._work: tuple[dict[str, float], np.ndarray] | None = None  # joints and the point of work [3] that they give
         self.key: str | None = None  # of the instrument among the surgeon's
         self.heating_w = 0.0
         self.label = IDLE  # CholecT50 verb and target
@@ -56,7 +57,7 @@ class Hand:
 
     def take(self, key: str, instrument: Instrument, towards: np.ndarray, time_s: float) -> None:
         """The instrument appears in the trocar, closed, pointing `towards` [3]."""
-        self.key, self.instrument = key, instrument
+        self.key, self.instrument, self._work = key, instrument, None
         self._point = Submovements(self._inside(towards))
         self._opening = Submovements([0.0])
         self._roll = Submovements([self._rng.uniform(-0.4, 0.4)])
@@ -77,6 +78,11 @@ class Hand:
         """Unit direction [3] of a straight shaft from the trocar to `point` [3]."""
         return (point - self.trocar) / np.linalg.norm(point - self.trocar)
 
+    def drawn_back(self, point: np.ndarray, distance_mm: float) -> np.ndarray:
+        """The point [3] so far back along the shaft from `point` [3]; at most to where instruments appear."""
+        farthest = np.linalg.norm(point - self.trocar) - INSIDE_MM
+        return point - np.clip(distance_mm, 0, max(farthest, 0)) * self.axis_to(point)
+
     def move(self, goal: np.ndarray, start_s: float, width_mm: float, speed_mm_s: float = SPEED_MM_S) -> float:
         """Begin a submovement to `goal` [3]; returns its duration (s), after Fitts and within the limits of speed."""
         distance = float(np.linalg.norm(goal - self.goal))
@@ -93,9 +99,6 @@ class Hand:
         duration = (0.08 + OPENING_S * abs(share - self._opening.goal[0])) / self.pace
         self._opening.move_to([share], time_s, duration)
         return duration
-
-    def openness(self, time_s: float) -> float:
-        return float(self._opening(time_s)[0])
 
     def turn_to(self, direction: np.ndarray, point: np.ndarray, time_s: float) -> float:
         """Roll so that the jaws close (or the hook points) along `direction` [3] at `point` [3]; returns seconds."""
@@ -115,9 +118,11 @@ class Hand:
 
     def command(self, time_s: float) -> ToolCommand:
         """The instrument's pose at `time_s`: the shaft passes the trocar, the point of work is where it is meant."""
-        joints = self._joints(self.openness(time_s))
+        joints = self._joints(float(self._opening(time_s)[0]))
+        if self._work is None or joints != self._work[0]:
+            self._work = joints, self._work_point(joints)
         target = self._point(time_s) + self._drift(time_s) + self._tremor(time_s)
-        pose = through_trocar(self.trocar, target, float(self._roll(time_s)[0]), self._work_point(joints))
+        pose = through_trocar(self.trocar, target, float(self._roll(time_s)[0]), self._work[1])
         return ToolCommand(self.key, pose, joints, self.heating_w)
 
     def triplet(self) -> Triplet | None:

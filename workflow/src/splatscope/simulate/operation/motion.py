@@ -19,7 +19,7 @@ def minimum_jerk(share: np.ndarray | float) -> np.ndarray | float:
 
 def fitts_duration(distance_mm: float, width_mm: float) -> float:
     """Seconds that a reach over `distance_mm` to a target of `width_mm` takes (Fitts 1954): a + b log2(2 D / W)."""
-    return FITTS_START_S + FITTS_S_PER_BIT * max(np.log2(2 * distance_mm / width_mm), 1.0)
+    return FITTS_START_S + FITTS_S_PER_BIT * float(np.log2(max(2 * distance_mm / width_mm, 2.0)))
 
 
 class Submovements:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from splatscope.config.load import check_model, read_yaml
 from splatscope.config.section import Section
@@ -18,6 +18,8 @@ AnatomicalVector = tuple[Millimetres, Millimetres, Millimetres]
 """Medial (towards the common bile duct), cranial, anterior (towards the abdominal wall), in mm."""
 
 Tube = Literal["cystic duct", "cystic artery"]
+DissectTarget = Literal[tuple(TRIPLET_IDS["hook", "dissect"])]
+CoagulateTarget = Literal[tuple(TRIPLET_IDS["hook", "coagulate"])]
 
 
 class Step(Section):
@@ -62,22 +64,14 @@ class Dissect(Step):
     """How many strokes; one at each landmark when null."""
     heating_w: float = Field(30.0, gt=0, le=120)
     """Electrosurgical power in W."""
-    target: str = "cystic_duct"
+    target: DissectTarget = "cystic_duct"
     """CholecT50's target where the tissue that was divided does not say it."""
     instrument: str = "hook"
     """With what."""
 
-    @field_validator("target")
-    @classmethod
-    def _known_target(cls, value: str) -> str:
-        known = TRIPLET_IDS["hook", "dissect"]
-        if value not in known:
-            raise ValueError(f"expected one of {', '.join(known)}")
-        return value
-
 
 class Peel(Step):
-    """Take the gallbladder off its bed: strokes along the bed's border under traction, then pull off what still holds."""
+    """Take the gallbladder off its bed: strokes along the bed's border under traction, then pull off what holds."""
 
     do: Literal["peel"]
     strokes: int | None = Field(None, ge=1)
@@ -90,12 +84,10 @@ class Peel(Step):
     """How much farther (mm) the grasper pulls after each stroke, away from the bed."""
     pull_off_mm: float = Field(0.0, ge=0, le=100)
     """How far (mm) the grasper pulls at the end, so that the rest of the bed tears."""
-    target: str = "gallbladder"
+    target: DissectTarget = "gallbladder"
     """CholecT50's target where the tissue that was divided does not say it."""
     instrument: str = "hook"
     """With what."""
-
-    _known_target = field_validator("target")(Dissect._known_target.__func__)
 
     def hands(self) -> tuple[str, ...]:
         return ("right", self.hand)
@@ -133,6 +125,8 @@ class Coagulate(Step):
     """Longest time (s, before `pace`) at one place."""
     otherwise: str | None = None
     """Landmark that is touched up when nothing bleeds; the step is left out when null."""
+    target: CoagulateTarget = "liver"
+    """CholecT50's target where the tissue that was coagulated does not say it."""
     instrument: str = "hook"
     """With what."""
 
@@ -212,7 +206,7 @@ class Scenario(Section):
     attempts: int = Field(2, ge=1, le=5)
     """How often an action is tried that has no effect, before it is given up and noted."""
     react_to_bleeding: bool = False
-    """Coagulate a bleeding point as soon as the stroke in hand is done, instead of waiting for the step `coagulate`."""
+    """Coagulate a bleeding point between two strokes of the hook, instead of waiting for the step `coagulate`."""
     camera: CameraStyle = CameraStyle()
     """How the endoscope is held."""
     phases: list[Phase] = Field(min_length=1)

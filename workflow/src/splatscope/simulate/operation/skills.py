@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from splatscope.simulate.operation.avoidance import make_room, retreat_to_pass
 from splatscope.simulate.operation.hand import TISSUE_SPEED_MM_S, Hand
 from splatscope.simulate.operation.vocabulary import IDLE
 from splatscope.simulate.operation.workspace import Moments, Workspace
@@ -18,6 +19,7 @@ Place = Callable[[], np.ndarray]  # where something is now, [3] mm
 CORRECTIONS = 3  # submovements after the first, at most
 ENDPOINT_SPREAD = (0.05, 0.02)  # of the first submovement's length, along and across it: standard deviations
 OVERLAP = (0.45, 0.65)  # share of the way to the via point at which the hand turns to the goal
+WIDE_REACH_MM = 25.0  # from here on a reach passes a via point
 CLEARANCE_MM = 12.0  # of a via point from tissue
 STAND_OFF_MM = 13.0  # before the jaws go in, along the shaft
 HOVER_MM = 8.0  # of the hook over the tissue between strokes
@@ -33,11 +35,11 @@ def reach(ws: Workspace, hand: Hand, place: Place, width_mm: float = 2.0) -> Mom
     target's width or are given up, and follow tissue that moves meanwhile.
     """
     start, goal = hand.goal, place()
-    way = goal - start
-    distance = np.linalg.norm(way)
-    if distance > 25:
-        duration = hand.move(_via_point(ws, hand, start, goal), ws.time_s, 12.0)
+    for via in _way_points(ws, hand, start, goal):
+        duration = hand.move(via, ws.time_s, 12.0)
         yield from until(ws, ws.time_s + duration * ws.rng.uniform(*OVERLAP))
+    way = goal - hand.goal
+    distance = np.linalg.norm(way)
     along, across = ENDPOINT_SPREAD if distance > 6 else (0.0, 0.0)
     direction = way / max(distance, 1e-9)
     stray = distance * (along * ws.rng.normal() * direction + across * np.cross(direction, ws.rng.normal(size=3)))
@@ -49,6 +51,20 @@ def reach(ws: Workspace, hand: Hand, place: Place, width_mm: float = 2.0) -> Mom
             break
         end = ws.time_s + hand.move(place(), ws.time_s, width_mm)
     yield from until(ws, end)
+
+
+def room_for(ws: Workspace, hand: Hand, *places: Place) -> Moments:
+    """The other hands give way before this one works at `places`."""
+    for _ in range(4):  # places may follow a hand that holds tissue
+        duration = make_room(others(ws, hand), hand, [place() for place in places], ws.time_s)
+        if not duration:
+            break
+        yield from until(ws, ws.time_s + duration)
+
+
+def others(ws: Workspace, hand: Hand) -> list[Hand]:
+    """The other hands whose instruments are inside."""
+    return [other for other in ws.hands.values() if other is not hand and other.instrument is not None]
 
 
 def until(ws: Workspace, time_s: float) -> Moments:
@@ -92,8 +108,9 @@ def let_go(ws: Workspace, hand: Hand) -> Moments:
 
 
 def approach(ws: Workspace, hand: Hand, place: Place, closing: np.ndarray | None, opening: float) -> Moments:
-    """Come to `place` with open jaws: stop before it, turn the jaws so that they close along `closing`, go straight in."""
+    """Come to `place` with open jaws that close along `closing` [3] (None: any way): stop before it, go straight in."""
     yield from ws.hesitate()
+    yield from room_for(ws, hand, place)
     if closing is not None:
         hand.turn_to(closing, place(), ws.time_s)
     yield from reach(ws, hand, lambda: place() - STAND_OFF_MM * hand.axis_to(place()), width_mm=5.0)
@@ -103,9 +120,20 @@ def approach(ws: Workspace, hand: Hand, place: Place, closing: np.ndarray | None
         yield from press(ws, hand, place)
 
 
+def hover(ws: Workspace, hand: Hand, place: Place, normal: np.ndarray) -> Moments:
+    """Come to a stop over `place` with the hook turned towards the tissue; `normal` [3] points out of it."""
+
+    def above() -> np.ndarray:
+        return place() + HOVER_MM * normal
+
+    yield from room_for(ws, hand, place, above)
+    hand.turn_to(-normal, place(), ws.time_s)
+    yield from reach(ws, hand, above, width_mm=4.0)
+
+
 def back_off(ws: Workspace, hand: Hand, distance_mm: float = STAND_OFF_MM) -> Moments:
     """Straight back along the shaft."""
-    goal = hand.goal - distance_mm * hand.axis_to(hand.goal)
+    goal = hand.drawn_back(hand.goal, distance_mm)
     yield from until(ws, ws.time_s + hand.move(goal, ws.time_s, 8.0, 3 * TISSUE_SPEED_MM_S))
 
 
@@ -142,8 +170,7 @@ def stroke(
     `normal` points out of the tissue, `onward` along the dissection (unit vectors [3]); `force` is 1 or more for
     another try, which goes deeper and burns longer.
     """
-    hand.turn_to(-normal, place(), ws.time_s)
-    yield from reach(ws, hand, lambda: place() + HOVER_MM * normal, width_mm=4.0)
+    yield from hover(ws, hand, place, normal)
     ws.name_action(hand, "dissect", target)
     sideways = onward - (onward @ normal) * normal
     yield from press(ws, hand, lambda: place() - (0.6 + 0.7 * force) * normal)
@@ -164,8 +191,35 @@ def stroke(
     return divided
 
 
+def burn(
+    ws: Workspace,
+    hand: Hand,
+    place: Place,
+    normal: np.ndarray,
+    heating_w: float,
+    seconds: float,
+    target: str,
+    enough: Callable[[], bool],
+) -> Moments:
+    """Heat `place` with the hook for `seconds` or until it is `enough`; `normal` [3] points out of the tissue."""
+    ws.interest = place()
+    yield from hover(ws, hand, place, normal)
+    ws.name_action(hand, "coagulate", target)
+    yield from press(ws, hand, lambda: place() - 0.4 * normal)
+    hand.heating_w = heating_w
+    end = ws.time_s + seconds
+    while ws.time_s < end and not enough():
+        yield
+        event = ws.answered(hand, ("coagulate",), 6.0)
+        if event is not None:
+            ws.name_action(hand, "coagulate", target, event.class_id)
+    hand.heating_w = 0.0
+    yield from press(ws, hand, lambda: place() + HOVER_MM * normal, 3 * TISSUE_SPEED_MM_S)
+    hand.label = IDLE
+
+
 def close_on(ws: Workspace, hand: Hand, verb: str, place: Place, axis: np.ndarray, target: str) -> Iterator[None]:
-    """Close the jaws of scissors or clip applier across a tube along `axis` [3] at `place`. Returns the tissue's event."""
+    """Close the jaws of scissors or clip applier across a tube along `axis` [3] at `place`. Returns the answer."""
     closing = np.cross(axis, hand.axis_to(place()))
     yield from approach(ws, hand, place, closing, opening=1.0)
     yield from ws.wait(0.15)
@@ -179,6 +233,14 @@ def close_on(ws: Workspace, hand: Hand, verb: str, place: Place, axis: np.ndarra
     hand.label = IDLE
     yield from back_off(ws, hand)
     return event
+
+
+def _way_points(ws: Workspace, hand: Hand, start: np.ndarray, goal: np.ndarray) -> list[np.ndarray]:
+    """Points to pass on the way: back and over where another instrument is in between, else one in a wide reach."""
+    retreat = retreat_to_pass(others(ws, hand), hand, start, goal)
+    if retreat:
+        return [hand.drawn_back(point, retreat) for point in (start, goal)]
+    return [_via_point(ws, hand, start, goal)] if np.linalg.norm(goal - start) > WIDE_REACH_MM else []
 
 
 def _via_point(ws: Workspace, hand: Hand, start: np.ndarray, goal: np.ndarray) -> np.ndarray:

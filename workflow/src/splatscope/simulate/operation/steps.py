@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
 from splatscope.simulate.operation import scenario as course
 from splatscope.simulate.operation import skills
-from splatscope.simulate.operation.hand import TISSUE_SPEED_MM_S, Hand
-from splatscope.simulate.operation.vocabulary import IDLE
-from splatscope.simulate.operation.workspace import Bleeding, Moments, Workspace
+from splatscope.simulate.operation.avoidance import GAP_MM, axis_gap, kept_clear
+from splatscope.simulate.operation.hand import Hand
+from splatscope.simulate.operation.vocabulary import IDLE, target_acted_on
+from splatscope.simulate.operation.workspace import Moments, Workspace
 
 TUBE_TARGET = {"cystic duct": ("duct", "cystic_duct"), "cystic artery": ("artery", "cystic_artery")}
 PULL_SPEED_MM_S = 28.0
+MAX_BLEEDINGS = 4  # bleeding points that are burnt in one go
 
 
 def perform(ws: Workspace, step: course.Step) -> Moments:
@@ -48,7 +50,8 @@ def expose(ws: Workspace, step: course.Expose) -> Moments:
 
 
 def retract(ws: Workspace, hand: Hand, goal: np.ndarray) -> Moments:
-    """Pull what is held to `goal` [3] and stay."""
+    """Pull what is held to `goal` [3], or beside it where another instrument is, and stay."""
+    goal = kept_clear(skills.others(ws, hand), hand, goal)
     ws.name_action(hand, "retract", hand.label[1])
     end = ws.time_s + hand.move(goal, ws.time_s, 6.0, PULL_SPEED_MM_S)
     while ws.time_s < end and hand.holding:
@@ -69,10 +72,15 @@ def peel(ws: Workspace, step: course.Peel) -> Moments:
 
     def traction(name: str) -> Moments:
         if grasper.holding:
-            yield from retract(ws, grasper, grasper.goal + step.traction_mm * ws.outward(name, ws.hands["right"]))
+            goal = grasper.goal + step.traction_mm * ws.outward(name, ws.hands["right"])
+            if axis_gap(grasper, goal, ws.hands["right"]) < GAP_MM:
+                yield from skills.back_off(ws, ws.hands["right"], 2 * skills.STAND_OFF_MM)
+            yield from retract(ws, grasper, goal)
 
     yield from _strokes(ws, step, names, traction)
-    if step.pull_off_mm and grasper.holding:
+    if step.pull_off_mm and not grasper.holding:
+        ws.note("aborted", "nothing was held that could be pulled off")
+    elif step.pull_off_mm:
         away = np.mean([ws.outward(name, ws.hands["right"]) for name in names], axis=0)
         yield from skills.back_off(ws, ws.hands["right"])
         yield from retract(ws, grasper, grasper.goal + step.pull_off_mm * away / np.linalg.norm(away))
@@ -103,30 +111,42 @@ def cut(ws: Workspace, step: course.Cut) -> Moments:
 def coagulate(ws: Workspace, step: course.Coagulate) -> Moments:
     """Every bleeding point, the oldest first; else the landmark that may ooze."""
     hand = ws.hands["right"]
-    if ws.bleedings:
-        yield from skills.fetch(ws, hand, step.instrument)
-        yield from stop_bleedings(ws, hand, step.heating_w, step.seconds)
-    elif step.otherwise:
-        yield from skills.fetch(ws, hand, step.instrument)
-        normal = ws.outward(step.otherwise, hand)
-        yield from _burn(
-            ws, hand, lambda: ws.landmark(step.otherwise), normal, step.heating_w, step.seconds, None, lambda: False
-        )
-        ws.note("done", f"touched up {step.otherwise}; nothing bled")
-    else:
+    if not ws.bleedings and step.otherwise is None:
         ws.note("skipped", "nothing bled")
+        return
+    yield from skills.fetch(ws, hand, step.instrument)
+    if ws.bleedings:
+        yield from stop_bleedings(ws, hand, step.heating_w, step.seconds, step.target)
+        return
+    normal, end = ws.outward(step.otherwise, hand), step.seconds / ws.pace
+    yield from skills.burn(
+        ws, hand, lambda: ws.landmark(step.otherwise), normal, step.heating_w, end, step.target, lambda: False
+    )
+    ws.note("done", f"touched up {step.otherwise}; nothing bled")
 
 
-def stop_bleedings(ws: Workspace, hand: Hand, heating_w: float, seconds: float) -> Moments:
-    """Burn the bleeding points that there are now, each a bounded number of times."""
-    for source in list(ws.bleedings):
+def stop_bleedings(ws: Workspace, hand: Hand, heating_w: float, seconds: float, target: str) -> Moments:
+    """Burn the bleeding points that there are now: so many at most, each a bounded number of times."""
+    for source in ws.bleedings[:MAX_BLEEDINGS]:
+        normal = -hand.axis_to(source.point(ws.positions))
+        named = target_acted_on(hand.instrument.verb_name, "coagulate", source.class_id, target)
         for _ in range(ws.scenario.attempts):
             if source in ws.bleedings:
-                yield from _burn_source(ws, hand, source, heating_w, seconds)
-        stopped = source not in ws.bleedings
-        ws.note("done" if stopped else "aborted", "bleeding " + ("stopped" if stopped else "went on"))
-        if not stopped:
+                yield from skills.burn(
+                    ws,
+                    hand,
+                    lambda s=source: s.point(ws.positions),
+                    normal,
+                    heating_w,
+                    seconds / ws.pace,
+                    named,
+                    lambda s=source: s not in ws.bleedings,
+                )
+        if source in ws.bleedings:
             ws.bleedings.remove(source)  # nobody tries it for ever
+            ws.note("aborted", "bleeding went on")
+        else:
+            ws.note("done", "bleeding stopped")
 
 
 def inspect(ws: Workspace, step: course.Inspect) -> Moments:
@@ -171,7 +191,7 @@ def _strokes(
         if between is not None:
             yield from between(name)
         if ws.scenario.react_to_bleeding and ws.bleedings:
-            yield from stop_bleedings(ws, hand, step.heating_w, 1.2)
+            yield from stop_bleedings(ws, hand, step.heating_w, 1.2, "blood_vessel")
         yield from ws.hesitate()
     ws.note("done" if divided else "aborted", f"{divided} of {len(names)} strokes divided tissue")
 
@@ -188,48 +208,6 @@ def _close_until(
         if attempt + 1 < ws.scenario.attempts:
             ws.note("retried", f"{verb} at {name} had no effect")
     ws.note("aborted", f"{verb} at {name} had no effect")
-
-
-def _burn_source(ws: Workspace, hand: Hand, source: Bleeding, heating_w: float, seconds: float) -> Moments:
-    normal = -hand.axis_to(ws.positions[source.vertex])
-    yield from _burn(
-        ws,
-        hand,
-        lambda: ws.positions[source.vertex].astype(float),
-        normal,
-        heating_w,
-        seconds,
-        source.class_id,
-        lambda: source not in ws.bleedings,
-    )
-
-
-def _burn(
-    ws: Workspace,
-    hand: Hand,
-    place: skills.Place,
-    normal: np.ndarray,
-    heating_w: float,
-    seconds: float,
-    class_id: int | None,
-    enough: Callable[[], bool],
-) -> Iterator[None]:
-    """Touch `place` with the hook's back and heat it for `seconds` or until it is `enough`."""
-    ws.interest = place()
-    hand.turn_to(normal, place(), ws.time_s)
-    yield from skills.reach(ws, hand, lambda: place() + skills.HOVER_MM * normal, width_mm=4.0)
-    ws.name_action(hand, "coagulate", "blood_vessel", class_id)
-    yield from skills.press(ws, hand, lambda: place() - 0.4 * normal, TISSUE_SPEED_MM_S)
-    hand.heating_w = heating_w
-    end = ws.time_s + seconds / ws.pace
-    while ws.time_s < end and not enough():
-        yield
-        event = ws.answered(hand, ("coagulate",), 6.0)
-        if event is not None:
-            ws.name_action(hand, "coagulate", "blood_vessel", event.class_id)
-    hand.heating_w = 0.0
-    yield from skills.press(ws, hand, lambda: place() + skills.HOVER_MM * normal, 3 * TISSUE_SPEED_MM_S)
-    hand.label = IDLE
 
 
 _BY_KIND = {

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from splatscope.simulate.tissue.events import TissueEvent
 
 Moments = Iterator[None]  # a piece of work: yields once for each moment that passes
+SAME_BLEEDING_MM = 3.0  # points nearer to each other are burnt as one
 ANSWER_MOMENTS = 3  # within which the tissue answers an action
 
 
@@ -35,12 +36,15 @@ class Site(Protocol):
         """Unit direction [3]: along the duct or artery, or out of the surface for other landmarks."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Bleeding:
     """A bleeding point, which moves with the tissue."""
 
     vertex: int
     class_id: int | None
+
+    def point(self, positions: np.ndarray) -> np.ndarray:
+        return positions[self.vertex].astype(np.float64)
 
 
 class Workspace:
@@ -72,11 +76,11 @@ class Workspace:
         """The next moment begins."""
         self.time_s, self.positions, self.events, self.actions = time_s, positions, events, []
         for event in events:
-            if event.kind == "bleed":
+            gaps = [np.linalg.norm(source.point(positions) - event.point) for source in self.bleedings]
+            if event.kind == "bleed" and min(gaps, default=np.inf) > SAME_BLEEDING_MM:
                 nearest = np.argmin(np.linalg.norm(positions - np.asarray(event.point), axis=1))
                 self.bleedings.append(Bleeding(int(nearest), event.class_id))
-            elif event.kind == "seal" and self.bleedings:
-                gaps = [np.linalg.norm(positions[source.vertex] - event.point) for source in self.bleedings]
+            elif event.kind == "seal" and gaps:
                 del self.bleedings[int(np.argmin(gaps))]
             elif event.kind == "slip" and event.tool in self.hands:
                 self.hands[event.tool].holding = False
