@@ -9,13 +9,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Blade:
-    """The rectangle that closing scissors sweep, in the tool's frame: mm, unit vectors."""
+    """The flat piece of surface along which closing scissors cut; tool frame."""
 
-    centre: np.ndarray  # [3]
-    normal: np.ndarray  # [3] of the plane
-    direction: np.ndarray  # [3] along the blades
-    length_mm: float  # along `direction`
-    width_mm: float  # along normal x direction, the way the blades close
+    centre: np.ndarray  # [3] mm
+    normal: np.ndarray  # [3] unit, across the cut
+    direction: np.ndarray  # [3] unit, along the blades towards their tips
+    length_mm: float  # along the direction
+    width_mm: float  # across direction and normal: what lay between the blades before they closed
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class ToolState:
     closed: float  # 0 open .. 1 closed
     heating_w: float = 0.0
     heat_point: np.ndarray | None = None  # [3] tool frame
+    blade: Blade | None = None  # tool frame; None: it cannot cut
 
     def __post_init__(self):
         shapes = {"world_from_tool": (4, 4), "grip_point": (3,), "grip_axis": (3,), "heat_point": (3,)}
@@ -42,6 +43,10 @@ class ToolState:
         if self.heating_w > 0 and self.heat_point is None:
             raise ValueError("expected a heat_point for an instrument that heats")
 
+    def in_world(self, point: np.ndarray) -> np.ndarray:
+        """A point [3] of the tool's frame."""
+        return self.world_from_tool[:3, :3] @ point + self.world_from_tool[:3, 3]
+
     def jaw_axes(self) -> np.ndarray:
         """Rotation [3, 3] in the tool's frame; columns: the way the jaws close, across the jaws, along the jaws.
 
@@ -53,10 +58,3 @@ class ToolState:
             along = np.array([0.0, 0, 1]) - closing * closing[2]
         along = along / np.linalg.norm(along)
         return np.stack([closing, np.cross(along, closing), along], axis=1)
-
-    @property
-    def blade(self) -> Blade:
-        """What the jaws sweep when they close: scissors cut along it. As long and as wide as the jaws' region."""
-        _, across, along = self.jaw_axes().T
-        size = 2 * self.grip_reach_mm
-        return Blade(np.asarray(self.grip_point, float), across, along, size, size)
