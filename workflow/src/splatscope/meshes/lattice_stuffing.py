@@ -14,6 +14,8 @@ from splatscope.meshes.distance_fields import Field
 
 SNAP_LONG, SNAP_SHORT = 0.24999, 0.41189  # of an edge: how near a vertex a cut must be to pull it in (table 1)
 CHUNK = 1 << 18  # points evaluated at a time: bounded memory
+BLOCK = 4  # samples a side that are left out together
+MAX_SLOPE = 2.0  # greatest change of a field, mm per mm: what is left out is out of the surface's reach
 
 TET_EDGES = np.array([[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]])
 
@@ -21,7 +23,8 @@ TET_EDGES = np.array([[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]])
 def stuff_lattice(field: Field, low, high, spacing: float) -> tuple[np.ndarray, np.ndarray]:
     """Vertices float64 [V, 3] and tetrahedra int64 [T, 4] of where the field is negative; either orientation.
 
-    Raises ValueError when the solid reaches the border of the box or when there is none.
+    The field may change by at most MAX_SLOPE mm per mm. Raises ValueError when the solid reaches the border of the box
+    or when there is none.
     """
     low = np.asarray(low, np.float64)
     counts = np.ceil((np.asarray(high, np.float64) - low) / spacing).astype(int) + 1
@@ -59,13 +62,19 @@ def unique_edges(tets: np.ndarray) -> np.ndarray:
 
 
 def _evaluate(field: Field, low: np.ndarray, counts: np.ndarray, spacing: float) -> np.ndarray:
-    """Field on a regular grid [X, Y, Z]."""
-    values = np.empty(int(np.prod(counts)))
-    for start in range(0, len(values), CHUNK):
-        index = np.arange(start, min(start + CHUNK, len(values)))
-        points = low + spacing * np.stack(np.unravel_index(index, counts), -1)
-        values[start : start + len(index)] = field(points.astype(np.float32))
-    return values.reshape(counts)
+    """Field on a regular grid [X, Y, Z]; blocks of samples that the surface cannot reach have their middle's value."""
+    blocks = -(-counts // BLOCK)
+    middles = low + spacing * (
+        BLOCK * np.stack(np.unravel_index(np.arange(blocks.prod()), blocks), -1) + (BLOCK - 1) / 2
+    )
+    coarse = field(middles.astype(np.float32))
+    values = np.repeat(coarse, BLOCK**3).reshape(-1, BLOCK**3)
+    near = np.flatnonzero(np.abs(coarse) <= MAX_SLOPE * np.sqrt(3) / 2 * (BLOCK - 1) * spacing)
+    within = np.stack(np.unravel_index(np.arange(BLOCK**3), (BLOCK,) * 3), -1) - (BLOCK - 1) / 2
+    for some in np.array_split(near, len(near) * BLOCK**3 // CHUNK + 1):
+        values[some] = field((middles[some, None] + spacing * within).astype(np.float32))
+    grid = values.reshape(*blocks, BLOCK, BLOCK, BLOCK).transpose(0, 3, 1, 4, 2, 5).reshape(blocks * BLOCK)
+    return np.ascontiguousarray(grid[: counts[0], : counts[1], : counts[2]], np.float64)
 
 
 def _lattice_tets(corners: np.ndarray, centres: np.ndarray) -> np.ndarray:

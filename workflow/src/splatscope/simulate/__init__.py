@@ -1,0 +1,1 @@
+"""The stage that simulates operations: seeded anatomy, tissue physics, surgeons, annotated frames."""
