@@ -10,12 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from splatscope.meshes.distance_fields import Field
+from splatscope.meshes.distance_fields import Field, sample_where_near
 
 SNAP_LONG, SNAP_SHORT = 0.24999, 0.41189  # of an edge: how near a vertex a cut must be to pull it in (table 1)
-CHUNK = 1 << 18  # points evaluated at a time: bounded memory
-BLOCK = 4  # samples a side that are left out together
-MAX_SLOPE = 2.0  # greatest change of a field, mm per mm: what is left out is out of the surface's reach
 
 TET_EDGES = np.array([[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]])
 
@@ -23,13 +20,13 @@ TET_EDGES = np.array([[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]])
 def stuff_lattice(field: Field, low, high, spacing: float) -> tuple[np.ndarray, np.ndarray]:
     """Vertices float64 [V, 3] and tetrahedra int64 [T, 4] of where the field is negative; either orientation.
 
-    The field may change by at most MAX_SLOPE mm per mm. Raises ValueError when the solid reaches the border of the box
-    or when there is none.
+    The field may change by at most MAX_SLOPE (of distance_fields) mm per mm. Raises ValueError when the solid reaches the
+    border of the box or when there is none.
     """
     low = np.asarray(low, np.float64)
     counts = np.ceil((np.asarray(high, np.float64) - low) / spacing).astype(int) + 1
-    corners = _evaluate(field, low, counts, spacing)
-    centres = _evaluate(field, low + spacing / 2, counts - 1, spacing)
+    corners = sample_where_near(field, low, counts, spacing)
+    centres = sample_where_near(field, low + spacing / 2, counts - 1, spacing)
     for axis in range(3):
         for end in (0, -1):
             if min(values.swapaxes(0, axis)[end].min() for values in (corners, centres)) < 0:
@@ -59,22 +56,6 @@ def unique_edges(tets: np.ndarray) -> np.ndarray:
     base = np.int64(tets.max() + 1)
     keys = np.unique(pairs[:, 0] * base + pairs[:, 1])
     return np.stack([keys // base, keys % base], -1)
-
-
-def _evaluate(field: Field, low: np.ndarray, counts: np.ndarray, spacing: float) -> np.ndarray:
-    """Field on a regular grid [X, Y, Z]; blocks of samples that the surface cannot reach have their middle's value."""
-    blocks = -(-counts // BLOCK)
-    middles = low + spacing * (
-        BLOCK * np.stack(np.unravel_index(np.arange(blocks.prod()), blocks), -1) + (BLOCK - 1) / 2
-    )
-    coarse = field(middles.astype(np.float32))
-    values = np.repeat(coarse, BLOCK**3).reshape(-1, BLOCK**3)
-    near = np.flatnonzero(np.abs(coarse) <= MAX_SLOPE * np.sqrt(3) / 2 * (BLOCK - 1) * spacing)
-    within = np.stack(np.unravel_index(np.arange(BLOCK**3), (BLOCK,) * 3), -1) - (BLOCK - 1) / 2
-    for some in np.array_split(near, len(near) * BLOCK**3 // CHUNK + 1):
-        values[some] = field((middles[some, None] + spacing * within).astype(np.float32))
-    grid = values.reshape(*blocks, BLOCK, BLOCK, BLOCK).transpose(0, 3, 1, 4, 2, 5).reshape(blocks * BLOCK)
-    return np.ascontiguousarray(grid[: counts[0], : counts[1], : counts[2]], np.float64)
 
 
 def _lattice_tets(corners: np.ndarray, centres: np.ndarray) -> np.ndarray:

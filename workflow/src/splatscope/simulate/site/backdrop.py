@@ -34,9 +34,9 @@ class Backdrop:
             return np.maximum(organs.omentum(points), GAP_MM - moving.distance(points))
 
         return cls(
-            SampledField.sample(fat, *FAT_BOX, FAT_MM),
-            SampledField.sample(organs.gut, *GUT_BOX, GUT_MM),
-            SampledField.sample(organs.cavity, *CAVITY_BOX, WALL_MM),
+            SampledField.sample_where_near(fat, *FAT_BOX, FAT_MM),
+            SampledField.sample_where_near(organs.gut, *GUT_BOX, GUT_MM),
+            SampledField.sample_where_near(organs.cavity, *CAVITY_BOX, WALL_MM),
         )
 
     def distance(self, points: np.ndarray) -> np.ndarray:

@@ -20,7 +20,8 @@ from splatscope.simulate.site.patient import (
 )
 
 BED_GAP, VESSEL_GAP, FAT_GAP = 0.8, 0.3, 0.35  # mm between surfaces
-EMBEDDING = 0.25
+EMBEDDING = 0.25  # of the sac's radius: how far behind its axis the liver's surface passes
+HILUM_MM = 6.5  # least room between the triangle and the liver
 
 
 class Organs:
@@ -129,10 +130,17 @@ class Organs:
     def _liver(self, points):
         organs = np.minimum(self._gallbladder(points), self._artery(points))
         whole = organ_fields.liver(points - self._liver_offset, self.patient.liver, self._noise)
-        return sdf.smooth_subtract(whole, organs - BED_GAP, 4.0)
+        return sdf.smooth_subtract(sdf.smooth_subtract(whole, self._hilum(points), 7.0), organs - BED_GAP, 4.0)
+
+    def _hilum(self, points):
+        """The hollow of the liver before which Calot's triangle lies, open towards the camera."""
+        towards = np.array([0, -0.5, 0.87])
+        height = (points - self._triangle.mean(0)) @ towards
+        level = points - np.maximum(height, 0)[..., None] * towards
+        return _triangle_distance(level, self._triangle) - HILUM_MM
 
     def _embedding(self) -> np.ndarray:
-        """How the liver is moved [3] so that its surface passes EMBEDDING of the sac's radius behind the sac's axis."""
+        """How the liver is moved [3] so that the sac is embedded in it."""
         body, neck = self.patient.sac[1:3]
         middle, radius = (body + neck)[None] / 2, self.patient.sac_radii[1:3].mean()
         towards = np.float32([0, -0.5, 0.85]) / np.float32(np.hypot(0.5, 0.85))
@@ -147,8 +155,8 @@ class Organs:
         shares = np.linspace(0.12, 0.85, 4)
         angles = np.linspace(start_deg, end_deg, 4)
         wall = [self._sac_point(share, angle) for share, angle in zip(shares, angles)]
-        path = sdf.curve(np.vstack([self._stem[-1:], wall]))
-        return _pushed_off(path, self._gallbladder, ARTERY_RADIUS + VESSEL_GAP, onto_from=6)
+        path = sdf.curve(np.vstack([self._stem[-1:], wall]), 4)
+        return _pushed_off(path, self._gallbladder, ARTERY_RADIUS + VESSEL_GAP, onto_from=4)
 
     def _calot_triangle(self) -> np.ndarray:
         """Corners [3, 3] of the sheet of fat: by the neck, by the duct and by the artery near the ligament."""
@@ -195,8 +203,8 @@ class SampledOrgans:
         def small(points):
             return np.minimum(np.minimum(organs.gallbladder(points), organs.artery(points)), organs.calot(points))
 
-        self.small = SampledField.sample(small, paths.min(0) - margin, paths.max(0) + margin, 1.5)
-        self.liver = SampledField.sample(organs.liver, *organs.liver_box(), 3.5)
+        self.small = SampledField.sample_where_near(small, paths.min(0) - margin, paths.max(0) + margin, 1.5)
+        self.liver = SampledField.sample_where_near(organs.liver, *organs.liver_box(), 3.5)
 
     def distance(self, points: np.ndarray) -> np.ndarray:
         """Distance in mm from points [..., 3] to the nearest of them."""

@@ -81,19 +81,19 @@ class Patient:
         end = np.float32([-42, 15, -6])
         course = [sac[3] + 0.0, *(sac[3] + (end - sac[3]) * share for share in (0.22, 0.42, 0.7)), end]
         bends = np.array([0.0, -1.0, 1.6, -0.8, 0.0])[:, None] * np.float32([0, 1, 0.6]) * between(0.7, 1.4)
-        duct = sdf.curve(np.float32([jitter(point, 0.7) for point in course] + bends))
+        duct = sdf.curve(np.float32([jitter(point, 0.7) for point in course] + bends), 4)
 
         anterior = rng.random() < 0.65
         anterior = variation.artery == "anterior" if variation.artery else bool(anterior)
         level = 3.0 if anterior else -2.5
-        rise = between(5.5, 8.5)
+        rise = between(7, 10)
         stem = [
             end + np.float32([0, rise, 0]),
             sac[3] + (end - sac[3]) * 0.65 + np.float32([0, rise + 1, level]),
             sac[3] + (end - sac[3]) * 0.3 + np.float32([0, rise, level]),
             neck + np.float32([-4, 9, 0.5 * level + 1]),
         ]
-        artery = sdf.curve(np.float32([jitter(point, 0.7) for point in stem]))
+        artery = sdf.curve(np.float32([jitter(point, 0.7) for point in stem]), 4)
         second = rng.random() < 0.4
         branches = variation.branches or (2 if second else 1)
         angles = [(between(35, 55), between(-15, 15)), (between(75, 85), between(95, 110))][:branches]
