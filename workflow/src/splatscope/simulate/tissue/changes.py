@@ -103,7 +103,7 @@ def _by_body(
     for body, class_id in np.unique(keys, axis=0):
         among = tets[(keys == [body, class_id]).all(1)]
         point = positions[tissue.tets[among]].mean((0, 1))
-        nearest = min(spots, key=lambda spot: float(np.linalg.norm(spot.point - point)), default=None)  # noqa: B023
+        nearest = min(spots, key=lambda spot: float(np.linalg.norm(spot.point - point)), default=None)
         tool = nearest.tool if nearest else None
         events.append(tissue.event(kind, tool, point, tissue.elements.volume[among].sum(), int(body), class_id))
     return events

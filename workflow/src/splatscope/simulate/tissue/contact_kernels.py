@@ -79,7 +79,7 @@ def note_faces_near_tools(
     a, b, c = positions[faces[face][0]], positions[faces[face][1]], positions[faces[face][2]]
     centre = (a + b + c) / 3.0
     size = wp.sqrt(wp.max(wp.length_sq(a - centre), wp.max(wp.length_sq(b - centre), wp.length_sq(c - centre))))
-    bits = int(0)
+    bits = 0
     count = reaches.shape[0]
     for capsule in range(count):
         start, end = starts[middle * count + capsule], ends[middle * count + capsule]
@@ -129,7 +129,7 @@ def push_by_tools(
     was = previous[face[0]] * inside[0] + previous[face[1]] * inside[1] + previous[face[2]] * inside[2]
     tool_motion = (start - starts[before]) * (1.0 - share) + (end - ends[before]) * share
     push = with_friction(direction * (radius - distance), point - was - tool_motion, friction)
-    inertia = float(0.0)
+    inertia = 0.0
     for corner in range(3):
         inertia += inverse_mass[face[corner]] * inside[corner] * inside[corner]
     if inertia > 0.0:
@@ -200,7 +200,7 @@ def gather_pushes(
     once, and pushes that agree do not add up."""
     index = wp.tid()
     total = wp.vec3(0.0, 0.0, 0.0)
-    lengths = float(0.0)
+    lengths = 0.0
     for at in range(entry_starts[index], entry_starts[index + 1]):
         contact, corner = entries[at] // 4, entries[at] % 4
         push = pushes[contact] * weights[contact][corner]

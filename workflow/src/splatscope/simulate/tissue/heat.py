@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import warp as wp
 
-from splatscope.geometry import apply
 from splatscope.simulate.tissue.elements import Elements
 from splatscope.simulate.tissue.heat_kernels import conduct, set_material, warm
 from splatscope.simulate.tissue.settings import TissueSettings

@@ -48,7 +48,7 @@ def warm(
     capacity = heat_capacity[vertex]
     if capacity == 0.0:
         return
-    power = float(0.0)
+    power = 0.0
     for at in range(entry_starts[vertex], entry_starts[vertex + 1]):
         tet, corner = entries[at] // 4, entries[at] % 4
         rest = inverse_rest[tet]
