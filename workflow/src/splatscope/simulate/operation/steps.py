@@ -56,9 +56,6 @@ def retract(ws: Workspace, hand: Hand, goal: np.ndarray) -> Moments:
     end = ws.time_s + hand.move(goal, ws.time_s, 6.0, PULL_SPEED_MM_S)
     while ws.time_s < end and hand.holding:
         yield
-    if not hand.holding:
-        hand.label = IDLE
-        yield from skills.until(ws, end)
 
 
 def dissect(ws: Workspace, step: course.Dissect) -> Moments:

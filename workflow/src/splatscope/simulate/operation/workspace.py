@@ -11,7 +11,7 @@ import numpy as np
 from splatscope.simulate.operation.command import HANDS, Action, ActionVerb, Note
 from splatscope.simulate.operation.hand import Hand
 from splatscope.simulate.operation.ports import Ports
-from splatscope.simulate.operation.vocabulary import target_acted_on
+from splatscope.simulate.operation.vocabulary import IDLE, target_acted_on
 
 if TYPE_CHECKING:
     from splatscope.meshes.instruments import Instrument
@@ -83,7 +83,7 @@ class Workspace:
             elif event.kind == "seal" and gaps:
                 del self.bleedings[int(np.argmin(gaps))]
             elif event.kind == "slip" and event.tool in self.hands:
-                self.hands[event.tool].holding = False
+                self.hands[event.tool].holding, self.hands[event.tool].label = False, IDLE
 
     def note(self, outcome: str, text: str) -> None:
         self.log.append(Note(self.time_s, self.phase, self.step, outcome, text))
