@@ -2,7 +2,7 @@
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: setup demo test test-slow lint config lock real bench-splat bench-sim sheet-sim apt clean
+.PHONY: setup demo test test-slow lint config lock real bench-splat bench-splat-cuda bench-sim sheet-sim apt clean
 
 setup: $(INSTALLED)
 
@@ -40,6 +40,10 @@ real: setup
 bench-splat: setup
 	. $(BIN)/activate && python bench/splat_engine.py --opensplat $(or $(OPENSPLAT),OpenSplat) \
 	  --run results --run results/real/fox_given_poses/results
+
+# The same on CUDA, beside a training loop of gsplat's own parts; results/bench/splat_cuda.json.
+bench-splat-cuda: setup
+	. $(BIN)/activate && python bench/splat_cuda.py
 
 # 24 random frames of the simulated operations: results/simulate/contact.jpg.
 sheet-sim: setup

@@ -333,7 +333,8 @@ def test_instrument_has_the_real_ones_dimensions(tmp_path):
 
 
 def test_articulation_turns_the_jaws():
-    straight, bent = NeedleDriver(), NeedleDriver(pitch_deg=40, yaw_deg=-30, opening_deg=50)
-    assert np.allclose(straight.tip, [0, 0, 20.5])
-    assert bent.tip[1] < -8 and bent.tip[0] < -4
-    assert np.linalg.norm(bent.mesh().vertices - bent.tip, axis=1).min() < 6
+    tool, bent = NeedleDriver(), {"pitch": 40.0, "yaw": -30.0, "opening": 50.0}
+    assert np.allclose(tool.tip, [0, 0, 20.5])
+    tip = tool.keypoints(bent)["tip"]
+    assert tip[1] < -8 and tip[0] < -4
+    assert np.linalg.norm(tool.mesh(bent).vertices - tip, axis=1).min() < 6

@@ -7,6 +7,7 @@ from splatscope.config.simulate import SimulateConfig
 from splatscope.geometry import Camera
 from splatscope.simulate.optics import EXPOSURE_RANGE, TARGET_LEVEL, Circle, Optics
 from splatscope.simulate.smoke import SCATTERED, Smoke
+from splatscope.simulate.tissue.heat import Smoke as Vapour
 
 CONFIG = SimulateConfig(width=64, height=48, image_noise=0, round_view_probability=0, fog_probability=0)
 AHEAD = np.eye(4)
@@ -88,14 +89,14 @@ def test_smoke_dims_as_the_integral_along_the_ray_says(surface):
 def test_smoke_rises_spreads_and_ends():
     smoke = Smoke(1.0, np.random.default_rng(1))
     for _ in range(30):
-        smoke.advance(1 / 60, 1.0, np.zeros(3))
+        smoke.advance(1 / 60, [Vapour((0.0, 0.0, 0.0), 30.0)])
     low, count = smoke._centres[:, 2].mean(), len(smoke._radii)
     assert count > 3
     for _ in range(60):
-        smoke.advance(1 / 60, 0.0, None)
+        smoke.advance(1 / 60, [])
     assert smoke._centres[:, 2].mean() > low + 5 and len(smoke._radii) == count
     for _ in range(600):
-        smoke.advance(1 / 60, 0.0, None)
+        smoke.advance(1 / 60, [])
     assert len(smoke._radii) == 0
     still = grey(0.5, Camera(64, 48, 60.0, 60.0, 32.0, 24.0))
     assert smoke.veil(still, still[..., 0], None, AHEAD, 70.0) is still

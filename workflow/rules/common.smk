@@ -45,6 +45,8 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
+# of jobs that draw splats; "auto" takes what the machine has, and asks no scheduler for it
+GPUS = int(CONFIG.device == "cuda")
 BACKGROUNDS = [name for name, row in RECORDINGS.items() if row.role is Role.BACKGROUND]
 TOOLS = [name for name, row in RECORDINGS.items() if row.role is Role.TOOL]
 SCENES = [name for name, row in RECORDINGS.items() if row.role is Role.SCENE]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from splatscope.config.annotate import AnnotateConfig
@@ -24,7 +26,10 @@ class Config(Section):
     recordings: str = "config/recordings.tsv"
     """Table of recordings; its paths are relative to the working directory."""
     seed: int = Field(default=0, ge=0)
-    """Seed of everything random; the same seed gives the same bytes."""
+    """Seed of everything random; the same seed gives the same bytes, except in what a splat learns on CUDA."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where splats are trained and drawn. "auto": on CUDA where PyTorch finds it and gsplat loads, else on the CPU.
+    "cuda" refuses to run without it, and asks a cluster's scheduler for one GPU a job."""
     phantom: PhantomConfig = PhantomConfig()
     """The embedded recordings, made when recordings.tsv names files under results/phantom."""
     ingest: IngestConfig = IngestConfig()

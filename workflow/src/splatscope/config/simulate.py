@@ -16,8 +16,8 @@ class SimulateConfig(Section):
     """Number of operations; each has its own anatomy, tools, light and camera."""
     scenario: str = "cholecystectomy_short"
     """What happens: the name of a scenario in config/scenarios, or the path of a YAML file of your own."""
-    anatomy: Literal["coarse", "standard"] = "coarse"
-    """Size of the tetrahedra: coarse has about 8,000 of them, standard about 19,000."""
+    anatomy: Literal["demo", "standard"] = "demo"
+    """Size of the tetrahedra: demo has about 8,000 of them, standard about 19,000."""
     max_duration_s: float = Field(default=150.0, gt=0)
     """An operation that is not finished after this many simulated seconds is ended there."""
     physics_rate_hz: int = Field(default=60, ge=30, le=240)

@@ -9,7 +9,7 @@ from splatscope.meshes.mesh import Mesh
 CREASE_DEG = 38.0  # faces that meet at a larger angle have an edge between them
 
 
-def loft(rings: np.ndarray, closed: bool = False) -> Mesh:
+def loft(rings: np.ndarray, closed: bool = False, crease_deg: float = CREASE_DEG) -> Mesh:
     """Closed mesh through rings [M, N, 3] mm, each an ordered closed polygon that corresponds point by point.
 
     The first and last ring are capped by fans about their centres, or joined to each other when `closed`. The faces
@@ -34,10 +34,10 @@ def loft(rings: np.ndarray, closed: bool = False) -> Mesh:
     faces = np.vstack(faces)
     corners = vertices[faces]
     volume = np.einsum("fi,fi->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))
-    return creased(vertices, faces if volume > 0 else faces[:, ::-1])
+    return creased(vertices, faces if volume > 0 else faces[:, ::-1], crease_deg)
 
 
-def sweep(path: np.ndarray, section: np.ndarray, across) -> Mesh:
+def sweep(path: np.ndarray, section: np.ndarray, across, crease_deg: float = CREASE_DEG) -> Mesh:
     """Closed mesh of a section carried along a path [M, 3] in a plane.
 
     Section [N, 2] or, one for each point of the path, [M, N, 2]: the first coordinate lies in the plane across the
@@ -51,7 +51,8 @@ def sweep(path: np.ndarray, section: np.ndarray, across) -> Mesh:
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
     sideways = np.cross(across, tangent)
     section = np.broadcast_to(section, (len(path), *np.shape(section)[-2:]))
-    return loft(path[:, None] + section[..., :1] * sideways[:, None] + section[..., 1:] * across)
+    rings = path[:, None] + section[..., :1] * sideways[:, None] + section[..., 1:] * across
+    return loft(rings, crease_deg=crease_deg)
 
 
 def ellipse(radius_u: float, radius_v: float, points: int) -> np.ndarray:
@@ -78,23 +79,32 @@ def at_heights(sections: np.ndarray, heights: np.ndarray) -> np.ndarray:
 
 
 def creased(vertices: np.ndarray, faces: np.ndarray, crease_deg: float = CREASE_DEG) -> Mesh:
-    """Mesh whose normals are smooth within `crease_deg` and sharp beyond; vertices on edges are doubled."""
+    """Mesh whose normals are smooth within `crease_deg` and sharp beyond; vertices on edges are doubled.
+
+    Faces count by their angle at the vertex, so that it does not matter how quadrilaterals were halved. With 180
+    degrees everything is smooth and the mesh has the given vertices and faces.
+    """
     vertices = np.asarray(vertices, np.float32).astype(np.float64)
     corners = vertices[faces]
-    area = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    size = np.linalg.norm(area, axis=1, keepdims=True)
-    unit = area / np.maximum(size, 1e-12)
+    unit = _unit(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]))
+    to_next = _unit(np.roll(corners, -1, axis=1) - corners)
+    to_last = -np.roll(to_next, 1, axis=1)
+    angles = np.arccos(np.clip(np.einsum("fci,fci->fc", to_next, to_last), -1, 1))
+    weighted = (angles[..., None] * unit[:, None]).reshape(-1, 3)
     flat = faces.ravel()
     order = np.argsort(flat, kind="stable")
     valence = np.bincount(flat, minlength=len(vertices))
     slot = np.arange(len(flat)) - np.repeat(np.cumsum(valence) - valence, valence)
-    around = np.full((len(vertices), valence.max()), -1)
-    around[flat[order], slot] = order // 3
+    around = np.full((len(vertices), valence.max()), -1)  # corners that meet at each vertex
+    around[flat[order], slot] = order
     neighbours = around[faces]  # [F, 3, K]
-    alike = np.einsum("fi,fcki->fck", unit, unit[neighbours]) > np.cos(np.radians(crease_deg))
-    normals = np.einsum("fck,fcki->fci", alike & (neighbours >= 0), area[neighbours])
-    normals = (normals / np.maximum(np.linalg.norm(normals, axis=2, keepdims=True), 1e-12)).reshape(-1, 3)
+    alike = np.einsum("fi,fcki->fck", unit, unit[neighbours // 3]) > np.cos(np.radians(crease_deg)) - 1e-9
+    normals = _unit(np.einsum("fck,fcki->fci", alike & (neighbours >= 0), weighted[neighbours])).reshape(-1, 3)
     keys = np.column_stack([flat, np.round(normals * 512)]).astype(np.int64)
     code = ((keys[:, 0] * 2048 + keys[:, 1] + 1024) * 2048 + keys[:, 2] + 1024) * 2048 + keys[:, 3] + 1024
     _, first, renumbered = np.unique(code, return_index=True, return_inverse=True)
     return Mesh(vertices[flat[first]], renumbered.reshape(-1, 3), normals[first])
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)

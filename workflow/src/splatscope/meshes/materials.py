@@ -129,14 +129,14 @@ def laparoscopic_materials(seed: int) -> dict[str, Material]:
         return Material(textures.polished_metal(rng(index), rgb), roughness=roughness, reflectance=reflectance)
 
     def plain(index: int, rgb, **optics) -> Material:
-        return Material(textures.plain(rng(index), rgb), **optics)
+        return Material(textures.plain(rng(index), rgb, mottling=0.3), **optics)
 
     return {
-        "steel": metal(0, (0.150, 0.150, 0.156), 0.34, 0.27),
-        "carbide": metal(1, (0.105, 0.098, 0.088), 0.40, 0.20),
-        "titanium": metal(2, (0.22, 0.22, 0.23), 0.34, 0.26),
+        "steel": metal(0, (0.125, 0.125, 0.130), 0.32, 0.28),
+        "carbide": metal(1, (0.085, 0.080, 0.073), 0.38, 0.20),
+        "titanium": metal(2, (0.20, 0.20, 0.21), 0.33, 0.26),
         "insulation": plain(3, (0.020, 0.021, 0.024), roughness=0.36, reflectance=0.050),
-        "blue insulation": plain(4, (0.05, 0.13, 0.42), roughness=0.40, reflectance=0.045),
+        "blue insulation": plain(4, (0.06, 0.14, 0.34), roughness=0.40, reflectance=0.045),
         "ceramic": plain(5, (0.66, 0.61, 0.50), roughness=0.30, reflectance=0.05),
         "polymer": plain(6, (0.36, 0.20, 0.52), roughness=0.35, reflectance=0.05, scatter=0.3),
     }

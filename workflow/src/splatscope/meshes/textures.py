@@ -262,7 +262,7 @@ def checkerboard(columns: int, rows: int) -> Tile:
     return Tile(albedo.astype(np.float32), np.full((TILE_PX, TILE_PX), 0.1, np.float32), None, 1.0)
 
 
-def plain(rng: np.random.Generator, rgb, size_mm: float = 40.0) -> Tile:
+def plain(rng: np.random.Generator, rgb, size_mm: float = 40.0, mottling: float = 1.0) -> Tile:
     """One colour with a little mottling."""
-    shade = 1 + 0.08 * noise(rng, 2, size_mm) + 0.06 * noise(rng, 7, size_mm)
+    shade = 1 + 0.08 * mottling * noise(rng, 2, size_mm) + 0.06 * mottling * noise(rng, 7, size_mm)
     return Tile(colour(*rgb) * shade[..., None], np.full((TILE_PX, TILE_PX), 0.6, np.float32), None, size_mm)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from splatscope.simulate.tissue import Tissue
+from splatscope.simulate.tissue.tissue import Tissue
 
 DOWN = np.array([0.0, -0.35, -0.94])  # gravity's direction in the site frame, unit
 MM3_PER_ML = 1000.0

@@ -7,7 +7,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from splatscope.config.simulate import SimulateConfig
-from splatscope.meshes.instruments import Clip, ClipApplier, Grasper, Hook, Maryland, NeedleDriver, Scissors
+from splatscope.meshes.instruments import (
+    ClipApplier,
+    Grasper,
+    HookElectrode,
+    LigatingClip,
+    MarylandForceps,
+    NeedleDriver,
+    Scissors,
+)
 from splatscope.meshes.materials import MaterialLibrary, inner_materials, laparoscopic_materials, tissue_materials
 from splatscope.shards import Frame
 from splatscope.simulate.bleeding import Bleeding
@@ -18,14 +26,16 @@ from splatscope.simulate.operation.surgeon import Surgeon
 from splatscope.simulate.optics import Optics
 from splatscope.simulate.site import OperationSite
 from splatscope.simulate.smoke import Smoke
-from splatscope.simulate.tissue import Tissue, TissueEvent, TissueSettings
+from splatscope.simulate.tissue.events import TissueEvent
+from splatscope.simulate.tissue.settings import TissueSettings
+from splatscope.simulate.tissue.tissue import Tissue
 from splatscope.simulate.tissue_surface import TissueSurface
 
 MAX_CLIPS = 6
 INSTRUMENTS = {
     "grasper": Grasper,
-    "maryland": Maryland,
-    "hook": Hook,
+    "maryland": MarylandForceps,
+    "hook": HookElectrode,
     "scissors": Scissors,
     "clipper": ClipApplier,
     "needle driver": NeedleDriver,
@@ -52,7 +62,7 @@ class Episode:
         anatomy, shapes, motion, optics, smoke = (np.random.default_rng([seed, 700, index, n]) for n in range(5))
         self.index, self._config = index, config
         site_seed = int(anatomy.integers(2**31))
-        self.site = OperationSite(site_seed, config.anatomy)
+        self.site = OperationSite(site_seed, resolution=config.anatomy)
         kinds = {key: INSTRUMENTS[key].varied(shapes) for key in sorted({key for _, key in scenario.tools})}
         self.tissue = Tissue(
             self.site.bodies,
@@ -64,13 +74,14 @@ class Episode:
         )
         self._surgeon = Surgeon(scenario, self.site, kinds, motion)
         self._tools = {f"{hand} {key}": kinds[key] for hand, key in scenario.tools}
+        clip = next((kind.clip for kind in kinds.values() if isinstance(kind, ClipApplier)), LigatingClip())
         self._smoke = Smoke(config.smoke, smoke)
         self._bleeding = Bleeding(self.tissue, config.blood)
         self._filming = Filming(
             self.site.backdrop_parts(),
             TissueSurface(self.tissue, self.site.tint, self._bleeding.cover),
             self._tools,
-            [Clip().parts() for _ in range(MAX_CLIPS)],
+            [clip.parts(self.tissue.settings.clip_gap_mm)] * MAX_CLIPS,
             MaterialLibrary(
                 tissue_materials(site_seed) | inner_materials(site_seed) | laparoscopic_materials(site_seed)
             ),
@@ -104,7 +115,8 @@ class Episode:
                 break
             events = [ANSWERS[action.verb](self.tissue, action.hand) for action in command.actions]
             events += self.tissue.advance(step, self._states(command))
-            self._burn_and_bleed(command, step)
+            self._bleeding.advance(step)
+            self._smoke.advance(step, self.tissue.smoke)
             self.events += events
         else:
             text = f"ended after {config.max_duration_s:g} s"
@@ -125,7 +137,3 @@ class Episode:
             hand: self._tools[f"{hand} {tool.instrument}"].tool_state(tool.world_from_tool, tool.joints, tool.heating_w)
             for hand, tool in command.tools.items()
         }
-
-    def _burn_and_bleed(self, command: Command, duration_s: float) -> None:
-        self._bleeding.advance(duration_s)
-        self._smoke.advance(duration_s, self.tissue.smoke, self.tissue.smoke_point)

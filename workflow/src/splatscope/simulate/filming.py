@@ -22,6 +22,7 @@ from splatscope.simulate.tissue_surface import TissueSurface
 BLOOD = 7  # ids of the class table
 AWAY = make_transform(np.eye(3), np.array([0.0, 0, 1e6]))  # where nobody looks: what is not in the patient
 TISSUE = "tissue"
+KEYPOINT_DEPTH_MM = 6.0  # a keypoint lies at most so deep in its own instrument
 
 
 @dataclass
@@ -219,7 +220,7 @@ class Filming:
                 continue
             row, column = int(down), int(across)
             own = picture.instance_map[row, column] == instance
-            near = depth[row, column] > z - instrument.keypoint_depth_mm
+            near = depth[row, column] > z - KEYPOINT_DEPTH_MM
             found[name] = [round(float(across), 3), round(float(down), 3), 2 if own and near else 1]
         return found
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from splatscope.geometry import Camera, apply, invert
+from splatscope.simulate.tissue.heat import Smoke as Vapour
 
 LIFE_S = 1.6
 SPREAD_MM_PER_S = 9.0
 PUFFS_PER_S = 14.0
+THICKNESS_PER_MG = 12.0  # optical depth times mm^2 of a puff
 SCATTERED = np.float32([0.42, 0.43, 0.46])  # colour of thick smoke under the light
 
 
@@ -20,22 +24,26 @@ class Smoke:
         self._centres, self._velocities = np.zeros((0, 3)), np.zeros((0, 3))
         self._radii, self._amounts, self._ages = np.zeros(0), np.zeros(0), np.zeros(0)
 
-    def advance(self, duration_s: float, rate: float, source: np.ndarray | None) -> None:
-        """Let the puffs drift; new ones come from `source` [3] mm at `rate` (1: a hook on tissue)."""
+    def advance(self, duration_s: float, sources: Sequence[Vapour]) -> None:
+        """Let the puffs drift, and new ones come from where tissue steams."""
         self._centres = self._centres + duration_s * self._velocities
         self._radii = self._radii + SPREAD_MM_PER_S * duration_s
         self._ages = self._ages + duration_s
         keep = self._ages < 3 * LIFE_S
         for name in ("_centres", "_velocities", "_radii", "_amounts", "_ages"):
             setattr(self, name, getattr(self, name)[keep])
-        if source is None or rate <= 0 or self._factor == 0:
-            return
-        count = self._rng.poisson(PUFFS_PER_S * duration_s)
+        for source in sources:
+            count = self._rng.poisson(PUFFS_PER_S * duration_s)
+            amount = self._factor * THICKNESS_PER_MG * source.rate_mg_per_s / PUFFS_PER_S
+            self._add(np.asarray(source.point), np.full(count, amount))
+
+    def _add(self, source: np.ndarray, amounts: np.ndarray) -> None:
+        count = len(amounts)
         rising = np.array([0, -2.0, 16.0]) + self._rng.normal(0, 5, (count, 3))
         self._centres = np.vstack([self._centres, source + self._rng.normal(0, 1.0, (count, 3))])
         self._velocities = np.vstack([self._velocities, rising])
         self._radii = np.concatenate([self._radii, self._rng.uniform(2.0, 3.5, count)])
-        self._amounts = np.concatenate([self._amounts, self._factor * rate * self._rng.uniform(4, 9, count)])
+        self._amounts = np.concatenate([self._amounts, amounts * self._rng.uniform(0.6, 1.4, count)])
         self._ages = np.concatenate([self._ages, np.zeros(count)])
 
     def veil(

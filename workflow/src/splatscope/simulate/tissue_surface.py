@@ -8,7 +8,7 @@ import numpy as np
 
 from splatscope.meshes.mesh import Mesh, vertex_normals
 from splatscope.meshes.scene import Look, Surface
-from splatscope.simulate.tissue import Tissue
+from splatscope.simulate.tissue.tissue import Tissue
 
 # class id: material outside, material of the inside that a cut shows
 MATERIALS = {

@@ -36,11 +36,14 @@ class LigatingClip:
         return cls("titanium", rng.uniform(7.5, 9.5), rng.uniform(0.95, 1.3), rng.uniform(0.55, 0.75))
 
     def mesh(self, gap_mm: float) -> Mesh:
-        """Closed mesh with `gap_mm` >= 0 between the legs at the origin; the same faces whatever the gap."""
+        """Closed mesh with `gap_mm` >= 0 between the legs at the origin; its faces are the same whatever the gap.
+
+        Legs that touch are drawn 0.01 mm apart. Raises ValueError for a gap that is negative or beyond the lever.
+        """
         if not 0 <= gap_mm < self.lever_mm:
             raise ValueError(f"expected gap_mm within 0..{self.lever_mm:g}, got {gap_mm:g}")
         half = self.thickness_mm / 2
-        angle = np.arcsin(gap_mm / 2 / self.lever_mm)
+        angle = np.arcsin(max(gap_mm, 0.01) / 2 / self.lever_mm)
         along = np.linspace(self.leg_mm / 2, -self.leg_mm / 2, 12)
         rise = 0.12 * np.cos(along / self.leg_mm * np.pi) if self.material == "polymer" else 0 * along
         lever = along + self.lever_mm
@@ -50,24 +53,22 @@ class LigatingClip:
                 lever * np.cos(angle) - (half + rise) * np.sin(angle) - self.lever_mm,
             ]
         )
-        tangent = np.array([-np.sin(angle), -np.cos(angle)])
         spread = leg[-1, 0]
         turn = np.linspace(0, np.pi, 15)[1:-1]
         depth = max(0.9 * spread, 2.4 - 0.9 * spread)  # the wire keeps its length: a narrow crown is deep
-        swell = 0.45 * np.exp(-((spread / 1.2) ** 2)) * np.sin(turn) ** 2  # a closed crown stays round
-        crown = np.column_stack([spread * np.cos(turn), leg[-1, 1] - depth * np.sin(turn)])
-        crown[:, 0] += swell * np.sign(np.cos(turn)) * np.abs(np.cos(turn)) ** 0.5
-        crown += np.outer(np.cos(turn) ** 2 * np.sin(turn), [tangent[0] * 0, tangent[1] * 0.2])
+        swell = 0.45 * np.exp(-((spread / 0.6) ** 2)) * np.sin(turn) ** 2  # a closed crown stays round
+        across = spread * np.cos(turn) + swell * np.sign(np.cos(turn)) * np.abs(np.cos(turn)) ** 0.5
+        crown = np.column_stack([across, leg[-1, 1] - depth * np.sin(turn)])
         flat = np.vstack([leg, crown, leg[::-1] * [-1, 1]])
         path = np.column_stack([flat[:, 0], np.zeros(len(flat)), flat[:, 1]])
         section = np.tile(
-            rounded_box((-half, -self.width_mm / 2), (half, self.width_mm / 2), 0.22, 3), (len(path), 1, 1)
+            rounded_box((-half, -self.width_mm / 2), (half, self.width_mm / 2), 0.22, 4), (len(path), 1, 1)
         )
         section[[0, -1]] *= 0.55
         if self.material == "polymer":  # latch and boss at the ends of the legs
             section[1:3, :, 0] *= 1.5
             section[-3:-1, :, 0] *= 1.25
-        return sweep(path, section, [0.0, 1, 0])
+        return sweep(path, section, [0.0, 1, 0], crease_deg=180)
 
     def parts(self, gap_mm: float, instance: int = 1) -> list[Part]:
         """For the renderer, in the clip frame."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from splatscope.geometry import make_transform
 from splatscope.meshes.instruments.clip import LigatingClip
-from splatscope.meshes.instruments.instrument import Joints, LinkMeshes, StraightJaws, chain_of_capsules
+from splatscope.meshes.instruments.instrument import SIDES, Joints, LinkMeshes, StraightJaws, chain_of_capsules
 from splatscope.meshes.instruments.shafts import PLAY_MM, fork, jaw_root, sleeve, turned
 from splatscope.meshes.lofting import at_heights, loft
 from splatscope.meshes.mesh import Mesh
@@ -24,7 +24,7 @@ class ClipApplier(StraightJaws):
     shaft_radius_mm: float = 5.0
     shaft_length_mm: float = 290.0
     jaw_half_width_mm: float = 3.4  # at the base
-    jaw_depth_mm: float = 2.6  # thickness of one jaw at its base
+    jaw_depth_mm: float = 3.4  # thickness of one jaw at its base
     clip: LigatingClip = field(default_factory=LigatingClip)
 
     name = "clip applier"
@@ -40,7 +40,7 @@ class ClipApplier(StraightJaws):
         return cls(
             shaft_length_mm=rng.uniform(270, 320),
             jaw_half_width_mm=rng.uniform(3.0, 3.8),
-            jaw_depth_mm=rng.uniform(2.3, 2.9),
+            jaw_depth_mm=rng.uniform(3.0, 3.8),
             clip=LigatingClip.varied(rng),
         )
 
@@ -68,9 +68,9 @@ class ClipApplier(StraightJaws):
                 (radius - 0.3, end - 20.8),
             ]
         )
-        links = fork(radius, 2.3, end, 4.2)
+        links = fork(radius, 2.3, end, 3.6)
         links["shaft"] += [(tube, "steel"), (rings, "steel")]
-        for link, side in (("jaw_left", 1), ("jaw_right", -1)):
+        for link, side in SIDES.items():
             root = jaw_root(side, 3.6, 2.2, 0.95 * self.jaw_half_width_mm, self.jaw_depth_mm, self.root_mm)
             links[link] = [(mesh, "steel") for mesh in [*root, self._jaw(side)]]
         return links
@@ -86,29 +86,26 @@ class ClipApplier(StraightJaws):
         return np.array([side * PLAY_MM, 0, self.jaw_length_mm])
 
     def jaw_capsules(self, side: int) -> np.ndarray:
-        radii = np.array([0.5, 0.4]) * self.jaw_depth_mm
+        depth, width = self.jaw_depth_mm, self.jaw_half_width_mm
+        radii = np.array([0.45, 0.3]) * depth
         z = np.array([4.0, 0.6 * self.jaw_length_mm, self.jaw_length_mm - radii[1]])
-        return chain_of_capsules(np.column_stack([side * radii[[0, 1, 1]], 0 * z, z]), radii)
-
-    def shaft_capsules(self) -> np.ndarray:
-        return chain_of_capsules([[0, 0, -self.shaft_length_mm], [0, 0, 0]], self.shaft_radius_mm)
+        beside = np.array([0.9, 0.75, 0.55]) * width - radii[[0, 1, 1]]
+        return np.vstack(
+            [chain_of_capsules(np.column_stack([side * radii[[0, 1, 1]], y, z]), radii) for y in (beside, -beside)]
+        )
 
     def _jaw(self, side: int) -> Mesh:
-        """Tapering bar with a groove for a leg of the clip along its flat face."""
-        length, begin = self.jaw_length_mm, self.clip.lever_mm - self.clip.leg_mm / 2 - 1.5
-        z = np.concatenate(
-            [
-                [self.root_mm - 0.5, begin - 0.01],
-                np.linspace(begin, length - 1.2, 6),
-                length - np.array([0.7, 0.3, 0.0]),
-            ]
-        )
+        """Tapering bar with a groove for a leg of the clip along its flat face, deeper where the clip's crown lies."""
+        length, legs = self.jaw_length_mm, self.clip.lever_mm - self.clip.leg_mm / 2
+        begin, deep = legs - 2.8, legs + 0.2
+        steps = [self.root_mm - 0.5, begin - 0.01, begin, deep, deep + 0.01]
+        z = np.array([*steps, *np.linspace(deep + 1.5, length - 1.2, 4), length - 0.7, length - 0.3, length])
         share = np.clip((z - self.root_mm) / (length - self.root_mm), 0, 1)
         width = (
             self.jaw_half_width_mm * (1 - 0.42 * share) * np.where(z > length - 1, 1 - 0.35 * (z - length + 1) ** 2, 1)
         )
-        depth = self.jaw_depth_mm * (1 - 0.45 * share) * np.where(z > length - 1, 1 - 0.4 * (z - length + 1) ** 2, 1)
-        groove = np.where(z >= begin, self.clip.thickness_mm + 0.02, 0.01)
+        depth = self.jaw_depth_mm * (1 - 0.55 * share) * np.where(z > length - 1, 1 - 0.4 * (z - length + 1) ** 2, 1)
+        groove = np.where(z >= begin, self.clip.thickness_mm + 0.02, 0.01) + 0.45 * ((z >= begin) & (z <= deep))
         half = self.clip.width_mm / 2 + 0.06
         rings = []
         for w, d, g in zip(width, depth, groove):

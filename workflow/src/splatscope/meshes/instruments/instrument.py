@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 from splatscope.geometry import apply, make_transform
 from splatscope.meshes.mesh import Mesh, concatenate
 from splatscope.meshes.scene import Part
-from splatscope.simulate.tissue.tool_state import Blade, ToolState
+from splatscope.simulate.tissue.tool_state import ToolState
 
 Joints = Mapping[str, float]  # degrees by name
 LinkMeshes = dict[str, list[tuple[Mesh, str]]]  # by link: meshes in the link's frame, each with its material
@@ -76,10 +76,6 @@ class Instrument(ABC):
     def grip(self, joints: Joints | None = None) -> Grip:
         """Where tissue is held."""
 
-    def blade(self) -> Blade | None:
-        """Where it cuts when it closes."""
-        return None
-
     def heat_point(self, joints: Joints | None = None) -> np.ndarray | None:
         """Where an electrode heats [3], tool frame."""
         return self.grip(joints).point if self.electrode else None
@@ -128,7 +124,6 @@ class Instrument(ABC):
             self.closed(joints),
             heating_w,
             self.heat_point(joints),
-            self.blade(),
         )
 
     def closed(self, joints: Joints | None = None) -> float:
@@ -161,6 +156,8 @@ class StraightJaws(Instrument):
 
     joints = {"opening": (0.0, 60.0)}
     rest = {"opening": 20.0}
+    shaft_radius_mm: float
+    shaft_length_mm: float
     jaw_length_mm: float
     sleeve_end_mm: float  # where the sleeve of the shaft ends, z
 
@@ -175,10 +172,6 @@ class StraightJaws(Instrument):
     @abstractmethod
     def jaw_capsules(self, side: int) -> np.ndarray:
         """Capsules [C, 7] of a jaw in its link's frame."""
-
-    @abstractmethod
-    def shaft_capsules(self) -> np.ndarray:
-        """Capsules [C, 7] of what does not move."""
 
     def link_poses(self, joints: Joints | None = None) -> dict[str, np.ndarray]:
         opening = self.angles(joints)["opening"]
@@ -198,9 +191,8 @@ class StraightJaws(Instrument):
 
     def capsules(self, joints: Joints | None = None) -> np.ndarray:
         poses = self.link_poses(joints)
-        return np.vstack(
-            [self.shaft_capsules(), *(moved_capsules(poses[link], self.jaw_capsules(s)) for link, s in SIDES.items())]
-        )
+        shaft = chain_of_capsules([[0, 0, -self.shaft_length_mm], [0, 0, 0]], self.shaft_radius_mm)
+        return np.vstack([shaft, *(moved_capsules(poses[link], self.jaw_capsules(s)) for link, s in SIDES.items())])
 
     def grip(self, joints: Joints | None = None) -> Grip:
         self.angles(joints)

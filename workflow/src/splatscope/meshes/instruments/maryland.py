@@ -8,10 +8,12 @@ from typing import Self
 import numpy as np
 
 from splatscope.meshes.instruments.grasper import GRASPER
-from splatscope.meshes.instruments.instrument import LinkMeshes, StraightJaws, chain_of_capsules
+from splatscope.meshes.instruments.instrument import SIDES, LinkMeshes, StraightJaws, chain_of_capsules
 from splatscope.meshes.instruments.shafts import PLAY_MM, fork, jaw_root, sleeve
 from splatscope.meshes.lofting import loft
 from splatscope.meshes.mesh import Mesh
+
+STRAIGHT_MM = 1.3  # of the gripping faces, beside the neck of the other jaw
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class MarylandForceps(StraightJaws):
 
     shaft_radius_mm: float = 2.5
     shaft_length_mm: float = 290.0
-    jaw_length_mm: float = 20.0
+    jaw_length_mm: float = 22.0
     jaw_half_width_mm: float = 2.0
     tip_half_width_mm: float = 0.75
     jaw_depth_mm: float = 1.8  # thickness of one jaw at its base
@@ -39,7 +41,7 @@ class MarylandForceps(StraightJaws):
     def varied(cls, rng: np.random.Generator) -> Self:
         return cls(
             shaft_length_mm=rng.uniform(270, 320),
-            jaw_length_mm=rng.uniform(17, 23),
+            jaw_length_mm=rng.uniform(18, 26),
             jaw_half_width_mm=rng.uniform(1.8, 2.2),
             tip_half_width_mm=rng.uniform(0.6, 0.95),
             jaw_depth_mm=rng.uniform(1.6, 2.0),
@@ -52,7 +54,7 @@ class MarylandForceps(StraightJaws):
         blue = sleeve(self.shaft_radius_mm + 0.04, self.sleeve_end_mm - 5.4, self.sleeve_end_mm)
         links = fork(self.shaft_radius_mm, 1.15, self.sleeve_end_mm, 2.2)
         links["shaft"] += [(black, "insulation"), (blue, "blue insulation")]
-        for link, side in (("jaw_left", 1), ("jaw_right", -1)):
+        for link, side in SIDES.items():
             root = jaw_root(side, 2.1, 1.1, 0.9 * self.jaw_half_width_mm, 0.95 * self.jaw_depth_mm, self.root_mm)
             links[link] = [(mesh, "steel") for mesh in [*root, self._jaw(side)]]
         return links
@@ -70,14 +72,12 @@ class MarylandForceps(StraightJaws):
         beside = np.append(radii, radii[-1])
         return chain_of_capsules(np.column_stack([self._bend(z) + side * beside, np.zeros_like(z), z]), radii)
 
-    def shaft_capsules(self) -> np.ndarray:
-        return chain_of_capsules([[0, 0, -self.shaft_length_mm], [0, 0, 0]], self.shaft_radius_mm)
-
     def _share(self, z: np.ndarray) -> np.ndarray:
         return np.clip((z - self.root_mm) / (self.jaw_length_mm - self.root_mm), 0, 1)
 
     def _bend(self, z: np.ndarray) -> np.ndarray:
-        return self.bend_mm * self._share(z) ** 2
+        start = self.root_mm + STRAIGHT_MM
+        return self.bend_mm * np.clip((z - start) / (self.jaw_length_mm - start), 0, 1) ** 2
 
     def _jaw(self, side: int) -> Mesh:
         """Half-round tapering bar along the bend, with cross teeth on its flat face."""
@@ -90,7 +90,7 @@ class MarylandForceps(StraightJaws):
         width = rounding * (self.jaw_half_width_mm + (self.tip_half_width_mm - self.jaw_half_width_mm) * share**0.8)
         depth = (0.35 + 0.65 * rounding) * self.jaw_depth_mm * (1 - 0.6 * share)
         zigzag = self.tooth_height_mm * np.where(np.arange(len(z)) < 2 * teeth, np.arange(len(z)) % 2 - 0.5, 0)
-        zigzag[:3] = 0
+        zigzag[z < self.root_mm + STRAIGHT_MM] = 0
         angle = np.linspace(0, np.pi, 11)
         y = np.concatenate([np.cos(angle), [-0.33, 0.33]])
         up = np.concatenate([np.sin(angle) ** 0.8, [0, 0]])

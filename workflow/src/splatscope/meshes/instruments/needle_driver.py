@@ -59,7 +59,7 @@ class NeedleDriver(Instrument):
             yaw_axis_mm=rng.uniform(8.6, 9.6),
             jaw_length_mm=rng.uniform(10.5, 13.0),
             sleeve="insulation",
-            coarseness=2.2,
+            coarseness=1.5,
             free_cables=True,
         )
 
@@ -94,11 +94,11 @@ class NeedleDriver(Instrument):
 
     def keypoints(self, joints: Joints | None = None) -> dict[str, np.ndarray]:
         poses = self.link_poses(joints)
-        end = np.array([0, 0, self.jaw_length_mm])
+        end = self.jaw_length_mm
         return {
-            "tip": apply(self._tool_from_jaws(joints), end[None])[0],
+            "tip": apply(self._tool_from_jaws(joints), np.array([[0, 0, end]]))[0],
             **{
-                link.replace("jaw", "jaw_tip"): apply(poses[link], (end + [side * FACE_MM, 0, 0])[None])[0]
+                link.replace("jaw", "jaw_tip"): apply(poses[link], np.array([[side * FACE_MM, 0, end]]))[0]
                 for link, side in SIDES.items()
             },
             "wrist": np.zeros(3),

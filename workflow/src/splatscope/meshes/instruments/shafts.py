@@ -15,7 +15,8 @@ PLAY_MM = 0.03  # between surfaces that slide on each other
 
 def turned(profile: list[tuple[float, float]]) -> Mesh:
     """Surface of revolution through (radius, z) with sharp edges, textured in space."""
-    mesh = surface_of_revolution(np.repeat(np.array(profile), 2, axis=0), SEGMENTS)
+    doubled = np.repeat(profile, 2, axis=0)[1:-1]  # sharp edges
+    mesh = surface_of_revolution(doubled, SEGMENTS)
     mesh.texture = mesh.vertices
     return mesh
 
@@ -76,15 +77,17 @@ def jaw_root(side: int, radius: float, thickness: float, width: float, depth: fl
         [0.0, -0.55 * end - 1.2, -0.6 * end - 2.0],
     )
     clear = radius + 0.12  # beyond the other jaw's hub
-    neck = at_heights(
-        [
-            rounded_box((PLAY_MM, low), (0.85 * depth, high), 0.3),
-            rounded_box((PLAY_MM, low), (0.9 * depth, high), 0.3),
-            rounded_box((PLAY_MM, -0.75 * width), (0.95 * depth, 0.8 * width), 0.4),
-            rounded_box((PLAY_MM, -width), (depth, width), 0.5),
-            rounded_box((PLAY_MM, -width), (0.97 * depth, width), 0.5),
-        ],
-        [0.2, clear, clear + 0.9, end, end + 1.0],
-    )
+    widening = np.array([0, 0, 0.1, 0.35, 0.65, 0.9, 1.0, 1.0])
+    heights = np.concatenate([[0.2], clear + (end - clear) * np.array([0, 0.12, 0.3, 0.5, 0.72, 1.0]), [end + 1.0]])
+    sections = [
+        rounded_box(
+            (low, (1 - share) * low - share * width),
+            (depth * (0.85 + 0.15 * share), (1 - share) * high + share * width),
+            0.35 + 0.5 * share * min(depth, width),
+            4,
+        )
+        for share in widening
+    ]
+    neck = at_heights(np.array(sections), heights)
     mirrored = np.array([side, side, 1])
     return [hub, loft(tang * mirrored), loft(neck * mirrored)]
