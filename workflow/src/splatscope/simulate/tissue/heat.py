@@ -86,7 +86,9 @@ class Heat:
         before = fields.read("dried")
         state = [fields[name] for name in ("temperature", "damage", "dried")]
         self._launch(
-            conduct, len(self._conductance), elements.tets, elements.raw_inverse_rest, self._conductance, state[0], self._flow
+            conduct,
+            len(self._conductance),
+            *[elements.tets, elements.raw_inverse_rest, self._conductance, state[0], self._flow],
         )
         self._launch(
             warm,
