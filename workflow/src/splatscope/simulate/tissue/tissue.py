@@ -232,8 +232,8 @@ class Tissue:
         self.elements.material_changed()
 
     def _weigh_down(self, led: np.ndarray) -> None:
-        """Vertices that instruments lead are heavy: elasticity then moves the tissue behind them instead of throwing them
-        back every substep."""
+        """Vertices that instruments lead are heavy: elasticity then moves the tissue behind them instead of throwing
+        them back every substep."""
         if not np.array_equal(led, self._led):
             self._led = led
             self._write_inverse_mass()
