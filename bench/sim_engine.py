@@ -134,7 +134,9 @@ def frame_row(table: Table, python: Path, folder: Path) -> None:
         took = own.ask(frames=FRAMES)
     mine = {key: took[key] / took["frames"] for key in ("processor_s", "wall_s")}
     try:
-        with PeerProcess(python, BENCH / "peers/cycles.py", folder / "frames.npz", log=folder / "cycles.log") as peer:
+        with PeerProcess(
+            python, BENCH / "peers/blender_cycles.py", folder / "frames.npz", log=folder / "cycles.log"
+        ) as peer:
             peer.ask(frame=0)  # compiles, builds what persists
             answers = [peer.ask(frame=number) for number in range(CYCLES_FRAMES)]
     except PeerMissing as missing:

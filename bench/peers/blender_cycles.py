@@ -1,4 +1,4 @@
-"""Blender's path tracer Cycles: cycles.py SNAPSHOT.npz [PICTURE.exr]. Runs in the peers' environment.
+"""Blender's path tracer Cycles: blender_cycles.py SNAPSHOT.npz [PICTURE.exr]. Runs in the peers' environment.
 
 SNAPSHOT has the surfaces of consecutive frames in camera axes (see sim_frames.snapshot). A request {"frame": number}
 moves all vertices there and renders 4 samples a pixel with depth, normal, object index and motion vectors. With PICTURE
@@ -92,11 +92,11 @@ def _material(name: str, class_id: int):
 def _camera_and_light(scene, snapshot: dict) -> None:
     (width, height), (fx, _, cx, cy) = snapshot["size"], snapshot["intrinsics"]
     camera = bpy.data.cameras.new("camera")
-    camera.sensor_width, camera.lens = 1.0, fx / width
+    camera.lens = camera.sensor_width * fx / width  # mm
     camera.shift_x, camera.shift_y = 0.5 - cx / width, (cy - height / 2) / width
     camera.clip_start = 0.01
     light = bpy.data.lights.new("light", "SPOT")
-    light.energy, light.spot_size, light.spot_blend, light.shadow_soft_size = 60, 1.7, 0.6, 0.02
+    light.energy, light.spot_size, light.spot_blend, light.shadow_soft_size = 20, 1.7, 0.6, 0.02
     for name, data in (("camera", camera), ("light", light)):
         target = bpy.data.objects.new(name, data)
         target.matrix_world = Matrix.Identity(4)
@@ -116,7 +116,7 @@ def _settings(scene, width: int, height: int, picture: str | None) -> None:
     layer.use_pass_object_index = layer.use_pass_z = layer.use_pass_normal = layer.use_pass_vector = True
     if picture:
         render.filepath = picture
-        render.image_settings.file_format = "OPEN_EXR_MULTILAYER"
+        render.image_settings.media_type = "MULTI_LAYER_IMAGE"
 
 
 if __name__ == "__main__":
