@@ -81,24 +81,30 @@ def at_heights(sections: np.ndarray, heights: np.ndarray) -> np.ndarray:
 def creased(vertices: np.ndarray, faces: np.ndarray, crease_deg: float = CREASE_DEG) -> Mesh:
     """Mesh whose normals are smooth within `crease_deg` and sharp beyond; vertices on edges are doubled.
 
-    With 180 degrees everything is smooth and the mesh has the given vertices and faces.
+    Faces count by their angle at the vertex, so that it does not matter how quadrilaterals were halved. With 180
+    degrees everything is smooth and the mesh has the given vertices and faces.
     """
     vertices = np.asarray(vertices, np.float32).astype(np.float64)
     corners = vertices[faces]
-    area = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    size = np.linalg.norm(area, axis=1, keepdims=True)
-    unit = area / np.maximum(size, 1e-12)
+    unit = _unit(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]))
+    to_next = _unit(np.roll(corners, -1, axis=1) - corners)
+    to_last = -np.roll(to_next, 1, axis=1)
+    angles = np.arccos(np.clip(np.einsum("fci,fci->fc", to_next, to_last), -1, 1))
+    weighted = (angles[..., None] * unit[:, None]).reshape(-1, 3)
     flat = faces.ravel()
     order = np.argsort(flat, kind="stable")
     valence = np.bincount(flat, minlength=len(vertices))
     slot = np.arange(len(flat)) - np.repeat(np.cumsum(valence) - valence, valence)
-    around = np.full((len(vertices), valence.max()), -1)
-    around[flat[order], slot] = order // 3
+    around = np.full((len(vertices), valence.max()), -1)  # corners that meet at each vertex
+    around[flat[order], slot] = order
     neighbours = around[faces]  # [F, 3, K]
-    alike = np.einsum("fi,fcki->fck", unit, unit[neighbours]) > np.cos(np.radians(crease_deg))
-    normals = np.einsum("fck,fcki->fci", alike & (neighbours >= 0), area[neighbours])
-    normals = (normals / np.maximum(np.linalg.norm(normals, axis=2, keepdims=True), 1e-12)).reshape(-1, 3)
+    alike = np.einsum("fi,fcki->fck", unit, unit[neighbours // 3]) > np.cos(np.radians(crease_deg)) - 1e-9
+    normals = _unit(np.einsum("fck,fcki->fci", alike & (neighbours >= 0), weighted[neighbours])).reshape(-1, 3)
     keys = np.column_stack([flat, np.round(normals * 512)]).astype(np.int64)
     code = ((keys[:, 0] * 2048 + keys[:, 1] + 1024) * 2048 + keys[:, 2] + 1024) * 2048 + keys[:, 3] + 1024
     _, first, renumbered = np.unique(code, return_index=True, return_inverse=True)
     return Mesh(vertices[flat[first]], renumbered.reshape(-1, 3), normals[first])
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)

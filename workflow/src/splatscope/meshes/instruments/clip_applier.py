@@ -9,7 +9,7 @@ import numpy as np
 
 from splatscope.geometry import make_transform
 from splatscope.meshes.instruments.clip import LigatingClip
-from splatscope.meshes.instruments.instrument import Joints, LinkMeshes, StraightJaws, chain_of_capsules
+from splatscope.meshes.instruments.instrument import SIDES, Joints, LinkMeshes, StraightJaws, chain_of_capsules
 from splatscope.meshes.instruments.shafts import PLAY_MM, fork, jaw_root, sleeve, turned
 from splatscope.meshes.lofting import at_heights, loft
 from splatscope.meshes.mesh import Mesh
@@ -70,7 +70,7 @@ class ClipApplier(StraightJaws):
         )
         links = fork(radius, 2.3, end, 3.6)
         links["shaft"] += [(tube, "steel"), (rings, "steel")]
-        for link, side in (("jaw_left", 1), ("jaw_right", -1)):
+        for link, side in SIDES.items():
             root = jaw_root(side, 3.6, 2.2, 0.95 * self.jaw_half_width_mm, self.jaw_depth_mm, self.root_mm)
             links[link] = [(mesh, "steel") for mesh in [*root, self._jaw(side)]]
         return links
@@ -93,9 +93,6 @@ class ClipApplier(StraightJaws):
         return np.vstack(
             [chain_of_capsules(np.column_stack([side * radii[[0, 1, 1]], y, z]), radii) for y in (beside, -beside)]
         )
-
-    def shaft_capsules(self) -> np.ndarray:
-        return chain_of_capsules([[0, 0, -self.shaft_length_mm], [0, 0, 0]], self.shaft_radius_mm)
 
     def _jaw(self, side: int) -> Mesh:
         """Tapering bar with a groove for a leg of the clip along its flat face, deeper where the clip's crown lies."""

@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from splatscope.meshes.instruments.instrument import LinkMeshes, StraightJaws, chain_of_capsules
+from splatscope.meshes.instruments.instrument import SIDES, LinkMeshes, StraightJaws, chain_of_capsules
 from splatscope.meshes.instruments.shafts import PLAY_MM, fork, jaw_root, sleeve
 from splatscope.meshes.lofting import loft
 from splatscope.meshes.mesh import Mesh
@@ -51,7 +51,7 @@ class Grasper(StraightJaws):
         black = sleeve(self.shaft_radius_mm, -self.shaft_length_mm, self.sleeve_end_mm)
         links = fork(self.shaft_radius_mm, 1.15, self.sleeve_end_mm, 2.2)
         links["shaft"].insert(0, (black, "insulation"))
-        for link, side in (("jaw_left", 1), ("jaw_right", -1)):
+        for link, side in SIDES.items():
             root = jaw_root(side, 2.1, 1.1, 0.95 * self.jaw_half_width_mm, self.jaw_depth_mm, self.root_mm)
             links[link] = [(mesh, "steel") for mesh in [*root, self._frame(side)]]
         return links
@@ -66,9 +66,6 @@ class Grasper(StraightJaws):
             [side * radius, y, z] for y in (width - radius, radius - width) for z in (3.0, self.jaw_length_mm - 1)
         ]
         return np.vstack([chain_of_capsules(points[:2], radius), chain_of_capsules(points[2:], radius)])
-
-    def shaft_capsules(self) -> np.ndarray:
-        return chain_of_capsules([[0, 0, -self.shaft_length_mm], [0, 0, 0]], self.shaft_radius_mm)
 
     def _frame(self, side: int) -> Mesh:
         """The jaw about its window: a bar bent to a long loop, flat and toothed inside, round outside."""

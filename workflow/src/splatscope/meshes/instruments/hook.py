@@ -13,6 +13,7 @@ from splatscope.meshes.lofting import ellipse, sweep
 from splatscope.meshes.mesh import surface_of_revolution
 
 HOOK = 9  # id in the class table
+BEND_POINTS = 12
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class HookElectrode(Instrument):
         profile += [(tip, -0.4), (tip - 0.12, -0.12), (tip - 0.4, 0.0)]
         ceramic = surface_of_revolution(np.array(profile), SEGMENTS)
         ceramic.texture = ceramic.vertices
-        path, radii = self._wire(12)
+        path, radii = self._wire()
         flattened = np.linspace(1.0, 0.75, len(path))  # the leg is broader along the cut than across it
         section = radii[:, None, None] * ellipse(1, 1, 14) * np.stack([np.ones_like(radii), flattened], -1)[:, None]
         return {
@@ -76,14 +77,14 @@ class HookElectrode(Instrument):
 
     def keypoints(self, joints: Joints | None = None) -> dict[str, np.ndarray]:
         self.angles(joints)
-        return {"tip": self._wire(12)[0][-1], "wrist": np.zeros(3), "shaft_exit": np.array([0, 0, -self.cone_mm])}
+        return {"tip": self._wire()[0][-1], "wrist": np.zeros(3), "shaft_exit": np.array([0, 0, -self.cone_mm])}
 
     def capsules(self, joints: Joints | None = None) -> np.ndarray:
         self.angles(joints)
-        path, _ = self._wire(3)
+        path, _ = self._wire()
         shaft = chain_of_capsules([[0, 0, -self.shaft_length_mm], [0, 0, -self.cone_mm]], self.shaft_radius_mm)
         cone = chain_of_capsules([[0, 0, -self.cone_mm], [0, 0, -1.0]], 1.2 * self.cone_tip_radius_mm)
-        return np.vstack([shaft, cone, chain_of_capsules(path[[0, 2, -1]], self.wire_radius_mm)])
+        return np.vstack([shaft, cone, chain_of_capsules(path[[0, 2 + BEND_POINTS // 2, -1]], self.wire_radius_mm)])
 
     def grip(self, joints: Joints | None = None) -> Grip:
         """The crook, where a strand of tissue lies when the hook is drawn back."""
@@ -100,15 +101,15 @@ class HookElectrode(Instrument):
 
     def _leg(self) -> tuple[np.ndarray, np.ndarray]:
         """Middle [3] and unit direction [3] of the leg."""
-        path, _ = self._wire(12)
-        start = path[13]  # end of the bend
+        path, _ = self._wire()
+        start = path[1 + BEND_POINTS]  # end of the bend
         direction = path[-1] - start
         return (path[-1] + start) / 2, direction / np.linalg.norm(direction)
 
-    def _wire(self, bend_points: int) -> tuple[np.ndarray, np.ndarray]:
+    def _wire(self) -> tuple[np.ndarray, np.ndarray]:
         """Path [N, 3] of the wire's middle from inside the cone to the tip, and its radius [N]."""
         angle = np.radians(self.bend_deg)
-        turn = np.linspace(0, angle, bend_points)
+        turn = np.linspace(0, angle, BEND_POINTS)
         radius = self.bend_radius_mm
         straight = self.rod_mm - self.wire_radius_mm - radius
         bend = np.column_stack([radius * (1 - np.cos(turn)), 0 * turn, straight + radius * np.sin(turn)])

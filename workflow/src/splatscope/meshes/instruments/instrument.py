@@ -156,6 +156,8 @@ class StraightJaws(Instrument):
 
     joints = {"opening": (0.0, 60.0)}
     rest = {"opening": 20.0}
+    shaft_radius_mm: float
+    shaft_length_mm: float
     jaw_length_mm: float
     sleeve_end_mm: float  # where the sleeve of the shaft ends, z
 
@@ -170,10 +172,6 @@ class StraightJaws(Instrument):
     @abstractmethod
     def jaw_capsules(self, side: int) -> np.ndarray:
         """Capsules [C, 7] of a jaw in its link's frame."""
-
-    @abstractmethod
-    def shaft_capsules(self) -> np.ndarray:
-        """Capsules [C, 7] of what does not move."""
 
     def link_poses(self, joints: Joints | None = None) -> dict[str, np.ndarray]:
         opening = self.angles(joints)["opening"]
@@ -193,9 +191,8 @@ class StraightJaws(Instrument):
 
     def capsules(self, joints: Joints | None = None) -> np.ndarray:
         poses = self.link_poses(joints)
-        return np.vstack(
-            [self.shaft_capsules(), *(moved_capsules(poses[link], self.jaw_capsules(s)) for link, s in SIDES.items())]
-        )
+        shaft = chain_of_capsules([[0, 0, -self.shaft_length_mm], [0, 0, 0]], self.shaft_radius_mm)
+        return np.vstack([shaft, *(moved_capsules(poses[link], self.jaw_capsules(s)) for link, s in SIDES.items())])
 
     def grip(self, joints: Joints | None = None) -> Grip:
         self.angles(joints)

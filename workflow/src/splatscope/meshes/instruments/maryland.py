@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 
 from splatscope.meshes.instruments.grasper import GRASPER
-from splatscope.meshes.instruments.instrument import LinkMeshes, StraightJaws, chain_of_capsules
+from splatscope.meshes.instruments.instrument import SIDES, LinkMeshes, StraightJaws, chain_of_capsules
 from splatscope.meshes.instruments.shafts import PLAY_MM, fork, jaw_root, sleeve
 from splatscope.meshes.lofting import loft
 from splatscope.meshes.mesh import Mesh
@@ -54,7 +54,7 @@ class MarylandForceps(StraightJaws):
         blue = sleeve(self.shaft_radius_mm + 0.04, self.sleeve_end_mm - 5.4, self.sleeve_end_mm)
         links = fork(self.shaft_radius_mm, 1.15, self.sleeve_end_mm, 2.2)
         links["shaft"] += [(black, "insulation"), (blue, "blue insulation")]
-        for link, side in (("jaw_left", 1), ("jaw_right", -1)):
+        for link, side in SIDES.items():
             root = jaw_root(side, 2.1, 1.1, 0.9 * self.jaw_half_width_mm, 0.95 * self.jaw_depth_mm, self.root_mm)
             links[link] = [(mesh, "steel") for mesh in [*root, self._jaw(side)]]
         return links
@@ -71,9 +71,6 @@ class MarylandForceps(StraightJaws):
         radii = np.array([0.5, 0.45, 0.33]) * self.jaw_depth_mm
         beside = np.append(radii, radii[-1])
         return chain_of_capsules(np.column_stack([self._bend(z) + side * beside, np.zeros_like(z), z]), radii)
-
-    def shaft_capsules(self) -> np.ndarray:
-        return chain_of_capsules([[0, 0, -self.shaft_length_mm], [0, 0, 0]], self.shaft_radius_mm)
 
     def _share(self, z: np.ndarray) -> np.ndarray:
         return np.clip((z - self.root_mm) / (self.jaw_length_mm - self.root_mm), 0, 1)

@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from splatscope.meshes.instruments.instrument import LinkMeshes, StraightJaws, chain_of_capsules
+from splatscope.meshes.instruments.instrument import SIDES, LinkMeshes, StraightJaws, chain_of_capsules
 from splatscope.meshes.instruments.shafts import PLAY_MM, fork, sleeve
 from splatscope.meshes.lofting import at_heights, ellipse, loft, rounded_box, sweep
 from splatscope.meshes.mesh import Mesh
@@ -51,7 +51,7 @@ class Scissors(StraightJaws):
         black = sleeve(self.shaft_radius_mm, -self.shaft_length_mm, self.sleeve_end_mm)
         links = fork(self.shaft_radius_mm, 1.2, self.sleeve_end_mm, 2.1)
         links["shaft"].insert(0, (black, "insulation"))
-        for link, side in (("jaw_left", 1), ("jaw_right", -1)):
+        for link, side in SIDES.items():
             links[link] = [(mesh, "steel") for mesh in self._blade(side)]
         return links
 
@@ -67,9 +67,6 @@ class Scissors(StraightJaws):
         z = np.array([2.0, 0.55 * self.jaw_length_mm, self.jaw_length_mm - radius])
         x = side * np.array([0.5, 0.4, 0.15]) * self.blade_half_width_mm
         return chain_of_capsules(np.column_stack([x, self._bend(z) + side * radius, z]), radius)
-
-    def shaft_capsules(self) -> np.ndarray:
-        return chain_of_capsules([[0, 0, -self.shaft_length_mm], [0, 0, 0]], self.shaft_radius_mm)
 
     def _bend(self, distance: np.ndarray) -> np.ndarray:
         """y of the sheet between the blades at a distance from the pivot's axis."""
