@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,7 +11,7 @@ import numpy as np
 from splatscope.config.mix import MixConfig
 from splatscope.mix.layer import Cover, Layer
 from splatscope.mix.light import Filming
-from splatscope.mix.placing import View
+from splatscope.mix.placing import View, field_of_view
 from splatscope.shards import Frame
 
 
@@ -19,11 +19,13 @@ from splatscope.shards import Frame
 class Candidate:
     """One try. Poses are camera_from_<frame> [4, 4], mm."""
 
-    layer: Layer
+    layer: Layer  # without colour
+    finish: Callable[[], Layer]  # draws the rest of it: colour, and of normals and points what the frame has
     name: str
     class_id: int
     pose: np.ndarray
     pose_frame: str  # "tool", or "tool_sensor" for a recorded instrument
+    tip: np.ndarray  # [3] camera axes
     joints: dict[str, float] | None = None  # degrees
     keypoints: Mapping[str, np.ndarray] = field(default_factory=dict)  # [3] camera axes
     keypoint_depth_mm: float = 0.0  # a keypoint may lie this far below the surface and count as seen
@@ -81,7 +83,7 @@ def updated(entry: dict, frame: Frame) -> dict:
 
 def _keypoint(point: np.ndarray, tolerance_mm: float, instance: int, frame: Frame, view: View) -> list:
     """Pixel x, y and COCO's visibility: 0 outside the picture, 1 hidden, 2 visible."""
-    low, high = view.rays.reshape(-1, 2).min(0), view.rays.reshape(-1, 2).max(0)
+    low, high = field_of_view(view.camera)
     outside = [0.0, 0.0, 0]
     if point[2] <= 1 or (point[:2] < low * point[2]).any() or (point[:2] > high * point[2]).any():
         return outside  # a lens model says nothing true of points far outside its view

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from splatscope.mix.placing import View, check_shaft, covering_pinhole, draw_tip
 from splatscope.splats.gaussians import Gaussians
 
 LOOKS = 12  # directions from which an instrument's brightness is measured
+SHARPER = 2.0  # pixels of the undistorted picture for each of the frame, along each side: resampling blurs
 SOLID = 0.05  # accumulated opacity below this is haze about the splat, not instrument
 
 
@@ -58,7 +59,7 @@ class CapturedInstruments:
     def propose(self, rng: np.random.Generator, view: View, filming: Filming | None, config: MixConfig) -> Candidate:
         tool = self._tools[int(rng.integers(len(self._tools)))]
         tip, normal = draw_tip(rng, view, config)
-        camera = covering_pinhole(view.camera)
+        camera = covering_pinhole(view.camera, SHARPER)
         limits = RecipeConfig(
             entry_angles_deg=config.entry_angles_deg,
             coverage_deg=config.coverage_deg,
@@ -71,28 +72,32 @@ class CapturedInstruments:
         gain = 1.0
         if filming is not None:
             gain = filming.exposure * TISSUE_RED * config.captured_brightness / tool.brightness
-        return Candidate(
-            _draw(tool.gaussians, pose, view.camera, camera, gain), tool.name, tool.class_id, pose, "tool_sensor"
-        )
+        layer, colour = _draw(tool.gaussians, pose, view.camera, camera)
+
+        def finish() -> Layer:
+            radiance = to_linear(np.clip(colour, 0, 1) * 255) * (layer.alpha * np.float32(gain))[..., None]
+            return replace(layer, colour=radiance, points=_points(layer, pose, view.camera) if view.points else None)
+
+        return Candidate(layer, finish, tool.name, tool.class_id, pose, "tool_sensor", tip)
 
 
-def _draw(gaussians: Gaussians, camera_from_sensor: np.ndarray, lens: Camera, pinhole: Camera, gain: float) -> Layer:
-    image = composite(gaussians, [], pinhole, invert(camera_from_sensor))
-    maps = _resampling(lens, pinhole)
+def _draw(gaussians: Gaussians, pose: np.ndarray, lens: Camera, pinhole: Camera) -> tuple[Layer, np.ndarray]:
+    """The layer without colour, and its colour as sRGB 0..1, not times alpha."""
+    image = composite(gaussians, [], pinhole, invert(pose))
     blended = np.dstack([image.color, image.alpha, image.depth * image.alpha]).astype(np.float32)
-    blended = cv2.remap(blended, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    blended = cv2.remap(blended, *_resampling(lens, pinhole), cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     alpha = np.where(blended[..., 3] > SOLID, blended[..., 3], 0)
     scale = np.where(alpha > 0, 1 / np.maximum(alpha, SOLID), 0)
-    colour = to_linear(np.clip(blended[..., :3] * scale[..., None], 0, 1) * 255)
-    depth = blended[..., 4] * scale
-    points = np.dstack([fine_rays(lens), np.ones(depth.shape, np.float32)]) * depth[..., None]
-    at_rest = apply(invert(camera_from_sensor), points.reshape(-1, 3)).reshape(points.shape)
-    return Layer(
-        colour * (alpha * np.float32(gain))[..., None],
-        alpha,
-        depth,
-        points=np.dstack([alpha > 0, at_rest * (alpha > 0)[..., None]]).astype(np.float32),
-    )
+    return Layer(alpha, blended[..., 4] * scale), blended[..., :3] * scale[..., None]
+
+
+def _points(layer: Layer, pose: np.ndarray, lens: Camera) -> np.ndarray:
+    """float32 [.., 4]: object 1, and the sensor's frame as the frame at rest."""
+    points = np.zeros((*layer.alpha.shape, 4), np.float32)
+    where = layer.alpha > 0
+    rays = np.column_stack([fine_rays(lens)[where], np.ones(where.sum(), np.float32)])
+    points[where] = np.column_stack([rays[:, 2], apply(invert(pose), rays * layer.depth_mm[where][:, None])])
+    return points
 
 
 @lru_cache(maxsize=4)

@@ -25,9 +25,9 @@ _FROM_CENTRE = np.argsort(
 class Layer:
     """What a camera sees of one instrument alone, FINE samples to a pixel: arrays [FINE * H, FINE * W]."""
 
-    colour: np.ndarray  # float32 [.., 3] linear radiance times alpha
     alpha: np.ndarray  # float32, 0..1
     depth_mm: np.ndarray  # float32 along the optical axis; 0 where alpha is 0
+    colour: np.ndarray | None = None  # float32 [.., 3] linear radiance times alpha; None: not drawn yet
     normals: np.ndarray | None = None  # float32 [.., 3] unit, camera axes; None: not known
     points: np.ndarray | None = None  # float32 [.., 4]: object number of the layer (1..), its point at rest, mm
 

@@ -19,7 +19,9 @@ from splatscope.shards import Frame
 NORMAL_STEP = 3  # pixels to either side from which a surface normal is taken
 LEAST_LEAN = 0.2  # cosine between shaft and surface normal: flatter, the shaft lies in the tissue
 ENDOSCOPE_MM = 18.0  # no shaft comes nearer to the middle of the lens than both together are thick
-TOUCHED_SHARE = 0.02  # of an instrument's pixels may be deeper in the tissue than allowed: depth maps are rough
+CONTACT_MM = 5.0  # from its tip an instrument may touch; the rest stays clear of the tissue
+CLEAR_MM = 0.5
+ROUGH_SHARE = 0.005  # of an instrument's pixels may break this: depth maps of splats are rough
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class View:
     depth_mm: np.ndarray  # float32; 0 nothing there
     inside: np.ndarray  # float32 0..1: share of the pixel within the round view
     instances: np.ndarray  # uint8
+    normals: bool = False  # whether the frame has a map of normals, and of surface points
+    points: bool = False
 
     @classmethod
     def of(cls, frame: Frame) -> View:
@@ -40,7 +44,8 @@ class View:
             across, down = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
             distance = np.hypot(across - circle["x"], down - circle["y"])
             inside = np.clip(circle["radius"] - distance + 0.5, 0, 1).astype(np.float32)
-        return cls(camera, frame.depth_mm, inside, frame.instance_map)
+        wanted = frame.normals is not None, frame.surface_points is not None
+        return cls(camera, frame.depth_mm, inside, frame.instance_map, *wanted)
 
     @property
     def rays(self) -> np.ndarray:
@@ -62,6 +67,13 @@ def fine_camera(camera: Camera) -> Camera:
 def fine_rays(camera: Camera) -> np.ndarray:
     """float32 [FINE * H, FINE * W, 2]: rays of a layer's samples, through the frame's own lens."""
     return fine_camera(camera).pixel_rays().astype(np.float32)
+
+
+@lru_cache(maxsize=4)
+def field_of_view(camera: Camera) -> np.ndarray:
+    """[2, 2]: least and greatest x and y at depth 1 of what the camera sees."""
+    rays = fine_rays(camera).reshape(-1, 2)
+    return np.array([rays.min(0), rays.max(0)], np.float64)
 
 
 def draw_tip(rng: np.random.Generator, view: View, config: MixConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -89,7 +101,7 @@ def draw_shaft(rng: np.random.Generator, tip: np.ndarray, view: View, config: Mi
     entry, tilt = (np.radians(rng.uniform(*limits)) for limits in (config.entry_angles_deg, config.shaft_tilt_deg))
     direction = np.array([np.cos(tilt) * np.cos(entry), np.cos(tilt) * np.sin(entry), -np.sin(tilt)])
     trocar = tip + rng.uniform(*config.trocar_mm) * direction
-    low, high = view.rays.reshape(-1, 2).min(0), view.rays.reshape(-1, 2).max(0)
+    low, high = field_of_view(view.camera)
     if trocar[2] > 0 and (trocar[:2] > low * trocar[2]).all() and (trocar[:2] < high * trocar[2]).all():
         raise Rejected("trocar_in_view")
     return trocar
@@ -104,8 +116,8 @@ def check_shaft(tip: np.ndarray, direction: np.ndarray, normal: np.ndarray) -> N
         raise Rejected("shaft_at_endoscope")
 
 
-def check_cover(layer: Layer, covered: Cover, view: View, config: MixConfig) -> None:
-    """Of an instrument as drawn: near limit, tissue, other instruments, how much of it is seen."""
+def check_cover(layer: Layer, covered: Cover, tip: np.ndarray, view: View, config: MixConfig) -> None:
+    """Of an instrument whose tip is at `tip` [3]: near limit, tissue, other instruments, how much of it is seen."""
     centre = np.s_[FINE // 2 :: FINE, FINE // 2 :: FINE]
     own = (layer.alpha[centre] > 0.5) & (view.inside > 0.5)
     depth = layer.depth_mm[centre]
@@ -114,7 +126,9 @@ def check_cover(layer: Layer, covered: Cover, view: View, config: MixConfig) -> 
     if covered.owned.sum() < config.min_area_px:
         raise Rejected("too_few_visible_pixels")
     gap = np.where(view.depth_mm > 0, view.depth_mm - depth, np.inf)
-    if (own & view.tissue & (gap < -config.max_indent_mm)).sum() > TOUCHED_SHARE * own.sum():
+    points = np.dstack([view.rays, np.ones(depth.shape, np.float32)]) * depth[..., None]
+    least_gap = np.where(np.linalg.norm(points - tip, axis=-1) < CONTACT_MM, -config.max_indent_mm, CLEAR_MM)
+    if (own & view.tissue & (gap < least_gap)).sum() > ROUGH_SHARE * own.sum():
         raise Rejected("in_tissue")
     for other in np.unique(view.instances[own]):
         between = gap[own & (view.instances == other)]
@@ -124,10 +138,9 @@ def check_cover(layer: Layer, covered: Cover, view: View, config: MixConfig) -> 
         raise Rejected("hidden")
 
 
-def covering_pinhole(camera: Camera, pixels_per_pixel: float = 1.0) -> Camera:
+def covering_pinhole(camera: Camera, pixels_per_pixel: float) -> Camera:
     """A camera without distortion, of the same pose, that sees all that `camera` sees."""
-    rays = fine_rays(camera).reshape(-1, 2)
-    low, high = rays.min(0), rays.max(0)
+    low, high = field_of_view(camera)
     focal = np.array([camera.fx, camera.fy]) * pixels_per_pixel
     size = np.ceil((high - low) * focal).astype(int) + 2
     centre = 1 - low * focal

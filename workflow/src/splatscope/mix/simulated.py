@@ -65,31 +65,40 @@ class SimulatedInstruments:
         check_shaft(tip, (trocar - tip) / np.linalg.norm(trocar - tip), normal)
         points = instrument.keypoints(joints)
         camera_from_tool = through_trocar(trocar, tip, rng.uniform(-np.pi, np.pi), points["tip"])
+        exposure = 1.0 if filming is None else filming.exposure
         return Candidate(
-            self._draw(number, camera_from_tool, joints, view.camera, 1.0 if filming is None else filming.exposure),
+            self._draw(number, camera_from_tool, joints, view),
+            lambda: self._draw(number, camera_from_tool, joints, view, exposure),
             instrument.name,
             instrument.class_id,
             camera_from_tool,
             "tool",
+            tip,
             joints,
             {name: apply(camera_from_tool, point[None])[0] for name, point in points.items()},
             KEYPOINT_DEPTH_MM,
         )
 
-    def _draw(self, number: int, camera_from_tool: np.ndarray, joints: dict, camera: Camera, exposure: float) -> Layer:
+    def _draw(
+        self, number: int, camera_from_tool: np.ndarray, joints: dict, view: View, exposure: float | None = None
+    ) -> Layer:
+        """The layer; without colour, normals and points when no `exposure` is given."""
         poses = self._instruments[number].link_poses(joints)
         for link, tool_from_link in poses.items():
             self._scene.set_pose(f"{number}/{link}", camera_from_tool @ tool_from_link)
-        picture = self._renderer(camera).render(np.eye(4), normals=True, points=True)
+        whole = exposure is not None
+        picture = self._renderer(view.camera).render(
+            np.eye(4), colour=whole, normals=whole and view.normals, points=whole and view.points
+        )
         for link in poses:
             self._scene.set_pose(f"{number}/{link}", AWAY)
-        return Layer(
-            picture.radiance * np.float32(exposure),
-            (picture.depth_mm > 0).astype(np.float32),
-            picture.depth_mm,
-            picture.normals,
-            np.dstack([picture.object_map.astype(np.float32), picture.points]),
-        )
+        alpha = (picture.depth_mm > 0).astype(np.float32)
+        if not whole:
+            return Layer(alpha, picture.depth_mm)
+        points = None
+        if view.points:
+            points = np.dstack([picture.object_map.astype(np.float32), picture.points])
+        return Layer(alpha, picture.depth_mm, picture.radiance * np.float32(exposure), picture.normals, points)
 
     def _renderer(self, camera: Camera) -> Renderer:
         if camera not in self._renderers:

@@ -71,7 +71,7 @@ def mix_frame(
         try:
             candidate = source.propose(rng, view, filming, config)
             covered = cover(candidate.layer, frame.depth_mm, view.inside > 0.5)
-            check_cover(candidate.layer, covered, view, config)
+            check_cover(candidate.layer, covered, candidate.tip, view, config)
         except Rejected as reason:
             rejected[str(reason)] += 1
             continue
@@ -110,7 +110,7 @@ def _laid(
     class_names: Mapping[int, str],
     rng: np.random.Generator,
 ) -> Frame:
-    layer = candidate.layer
+    layer = candidate.finish()
     shade = contact_shade(layer, covered, frame.depth_mm, config.contact_reach_mm, view.camera.fx)
     shade = shade * config.contact_shade * view.inside
     rgb = blend(frame.rgb, layer, covered, view.inside, filming, shade, config.blur_px, rng)
