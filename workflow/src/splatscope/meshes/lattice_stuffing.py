@@ -20,7 +20,7 @@ TET_EDGES = np.array([[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]])
 def stuff_lattice(field: Field, low, high, spacing: float) -> tuple[np.ndarray, np.ndarray]:
     """Vertices float64 [V, 3] and tetrahedra int64 [T, 4] of where the field is negative; either orientation.
 
-    The field may change by at most MAX_SLOPE (of distance_fields) mm per mm. Raises ValueError when the solid reaches the
+    The field may change by at most distance_fields.MAX_SLOPE mm per mm. Raises ValueError when the solid reaches the
     border of the box or when there is none.
     """
     low = np.asarray(low, np.float64)

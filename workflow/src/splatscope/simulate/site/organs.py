@@ -19,9 +19,10 @@ from splatscope.simulate.site.patient import (
     Patient,
 )
 
-BED_GAP, VESSEL_GAP, FAT_GAP = 0.8, 0.3, 0.35  # mm between surfaces
+BED_GAP, VESSEL_GAP, FAT_GAP = 1.2, 0.45, 0.35  # mm between surfaces
+GROOVE_GAP = 4.0  # mm between liver and vessels: its tetrahedra are too coarse to follow them closely
 EMBEDDING = 0.25  # of the sac's radius: how far behind its axis the liver's surface passes
-HILUM_MM = 6.5  # least room between the triangle and the liver
+HILUM_MM = 6.5  # least room between them and the liver
 
 
 class Organs:
@@ -30,7 +31,7 @@ class Organs:
     def __init__(self, patient: Patient, noise: VolumeNoise, lobules: organ_fields.Lobules, cavity_phase: float):
         self.patient, self._noise, self._lobules, self._phase = patient, noise, lobules, cavity_phase
         self._bowel = sdf.curve(organ_fields.BOWEL)
-        self._ligament = sdf.curve(LIGAMENT)
+        self._ligament = sdf.curve(LIGAMENT, 4)
         self._stem = _pushed_off(patient.artery, self._gallbladder, ARTERY_RADIUS + 2 * VESSEL_GAP)
         self._branches = [self._branch(*angles) for angles in patient.branch_angles]
         self._triangle = self._calot_triangle()
@@ -65,7 +66,7 @@ class Organs:
     def calot(self, points: np.ndarray) -> np.ndarray:
         """Fat and connective tissue before Calot's triangle."""
         points = points * MEDIAL
-        half = 1.3 + 0.9 * self.patient.fat_cover
+        half = 1.5 + 1.0 * self.patient.fat_cover
         sheet = _triangle_distance(points, self._triangle) - half + 0.45 * self._noise(points, 9)
         others = np.minimum(np.minimum(self._gallbladder(points), self._artery(points)), self._liver(points))
         return np.maximum(sheet, FAT_GAP - others)
@@ -76,7 +77,7 @@ class Organs:
 
     def ligament(self, points: np.ndarray) -> np.ndarray:
         """The fatty hepatoduodenal ligament in which duct and artery end."""
-        return sdf.tube(points * MEDIAL, self._ligament, LIGAMENT_RADIUS, 2.0)
+        return self._ligament_tube(points * MEDIAL)
 
     def omentum(self, points: np.ndarray) -> np.ndarray:
         """Omentum and ligament, through the organs that lie in it; hollowed where Calot's triangle is to be seen."""
@@ -128,16 +129,23 @@ class Organs:
         return distance
 
     def _liver(self, points):
-        organs = np.minimum(self._gallbladder(points), self._artery(points))
+        sac, duct = self._sac_and_duct(points)
+        grooves = np.minimum(duct, self._artery(points)) - GROOVE_GAP
         whole = organ_fields.liver(points - self._liver_offset, self.patient.liver, self._noise)
-        return sdf.smooth_subtract(sdf.smooth_subtract(whole, self._hilum(points), 7.0), organs - BED_GAP, 4.0)
+        hilum = np.minimum(self._hilum(points), self._ligament_tube(points) - 2.0)
+        return sdf.smooth_subtract(
+            sdf.smooth_subtract(whole, hilum, 7.0), sdf.smooth_union(sac - BED_GAP, grooves, 3.0), 4.0
+        )
+
+    def _ligament_tube(self, points):
+        return sdf.tube(points, self._ligament, LIGAMENT_RADIUS, 2.0)
 
     def _hilum(self, points):
-        """The hollow of the liver before which Calot's triangle lies, open towards the camera."""
+        """The hollow of the liver before which artery and Calot's triangle lie, open towards the camera."""
         towards = np.array([0, -0.5, 0.87])
         height = (points - self._triangle.mean(0)) @ towards
         level = points - np.maximum(height, 0)[..., None] * towards
-        return _triangle_distance(level, self._triangle) - HILUM_MM
+        return np.minimum(_triangle_distance(level, self._triangle), sdf.tube(level, self._stem, 0.0, 2.0)) - HILUM_MM
 
     def _embedding(self) -> np.ndarray:
         """How the liver is moved [3] so that the sac is embedded in it."""
@@ -163,7 +171,7 @@ class Organs:
         duct, artery, neck = self.patient.duct, self._stem, self.patient.sac[2]
         corners = np.stack([neck + np.float32([-4, 4, 3]), duct[int(0.7 * len(duct))], artery[int(0.3 * len(artery))]])
         middle = corners.mean(0)
-        corners = middle + (corners - middle) * (1.0 + 0.25 * self.patient.fat_cover)
+        corners = middle + (corners - middle) * (1.15 + 0.2 * self.patient.fat_cover)
         normal = np.cross(corners[1] - corners[0], corners[2] - corners[0])
         normal *= np.sign(normal[2]) / np.linalg.norm(normal)
         return corners + normal * (-0.8 + 3.0 * self.patient.fat_cover)

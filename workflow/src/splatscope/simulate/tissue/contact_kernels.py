@@ -145,7 +145,7 @@ def push_organs_apart(
     faces: wp.array(dtype=wp.vec3i),
     vertices: wp.array(dtype=wp.int32),
     gap: float,  # mm that organs keep
-    most: float,  # mm of push in one step
+    most: float,  # mm of push in one step, beside what the two came nearer in it
     friction: float,
     first: int,  # where these contacts begin in the results
     pushes: wp.array(dtype=wp.vec3),
@@ -173,7 +173,8 @@ def push_organs_apart(
     slide = (p - previous[vertex]) - (
         (a - previous[face[0]]) * u + (b - previous[face[1]]) * v + (c - previous[face[2]]) * w
     )
-    push = with_friction(normal * wp.min(depth, most), slide, friction)
+    approach = wp.max(-wp.dot(slide, normal), 0.0)
+    push = with_friction(normal * wp.min(depth, most + approach), slide, friction)
     inertia = (
         inverse_mass[vertex]
         + inverse_mass[face[0]] * u * u

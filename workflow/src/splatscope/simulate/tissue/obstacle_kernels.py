@@ -53,7 +53,7 @@ def push_off_obstacle(
     grid: wp.array3d(dtype=float),
     origin: wp.vec3,
     spacing: float,
-    most: float,  # mm of push in one step
+    most: float,  # mm of push in one step, beside what it sank in it
     friction: float,
 ):
     vertex = vertices[wp.tid()]
@@ -64,8 +64,10 @@ def push_off_obstacle(
     if field[0] >= 0.0:
         return
     normal = wp.normalize(wp.vec3(field[1], field[2], field[3]))
-    push = normal * wp.min(-field[0], most)
-    positions[vertex] = here + with_friction(push, here - previous[vertex], friction)
+    slide = here - previous[vertex]
+    approach = wp.max(-wp.dot(slide, normal), 0.0)
+    push = normal * wp.min(-field[0], most + approach)
+    positions[vertex] = here + with_friction(push, slide, friction)
 
 
 @wp.kernel

@@ -58,6 +58,17 @@ class Pairs:
         self._rest_device.assign(self._rest[self._order])
         self._axes_device.assign(self.clip_axes)
 
+    def hold(self) -> None:
+        """Let no bond fail, however long it gets."""
+        self._longest_device.fill_(np.inf)
+
+    def hold_no_more(self, positions: np.ndarray) -> None:
+        """Let bonds fail again; one that was stretched meanwhile bears as much more as it would have from its rest."""
+        margin = self._longest - self._rest
+        ends = positions[self.vertices].astype(np.float32)
+        self._longest = np.maximum(self._longest, np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1) + margin)
+        self._longest_device.assign(self._longest[self._order])
+
     def read_broken(self) -> np.ndarray:
         """Indices of the pairs that failed since the last call."""
         before = self.broken.copy()

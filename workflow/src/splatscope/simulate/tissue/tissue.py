@@ -158,6 +158,16 @@ class Tissue:
             self.pairs.set_clip(number, *clip.follow(self.positions, duration_s, self.settings))
         return events
 
+    def settle(self, duration_s: float) -> None:
+        """Let everything sink to where it lies under its own weight, without anything breaking, and begin there."""
+        strength, self.strength_pa = self.strength_pa, np.full_like(self.strength_pa, np.inf)
+        self.pairs.hold()
+        self.advance(duration_s, {})
+        self.pairs.hold_no_more(self.positions)
+        self.strength_pa = strength
+        self.fields.write("previous", self.positions)
+        self.time_s = 0.0
+
     def grasp(self, tool: str) -> TissueEvent:
         """Hold the tissue between the jaws of a tool, as it was at the last `advance`, until release or slip."""
         return actions.grasp(self, tool, self._state_of(tool))
