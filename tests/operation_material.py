@@ -66,7 +66,7 @@ class FakeTissue:
                 point = tuple(float(value) for value in point)
                 events.append(TissueEvent(command.time_s, kind, hand, "tissue", class_id, point, amount, **more))
 
-        work = {hand: _work_point(command, hand) for hand in command.tools}
+        work = {hand: work_point(command, hand) for hand in command.tools}
         for action in command.actions:
             point = work[action.hand]
             near = np.linalg.norm(self.positions - point, axis=1)
@@ -111,7 +111,7 @@ class FakeTissue:
         return events
 
 
-def _work_point(command: Command, hand: str) -> np.ndarray:
+def work_point(command: Command, hand: str) -> np.ndarray:
     tool = command.tools[hand]
     instrument = INSTRUMENTS[tool.instrument]
     heat = instrument.heat_point(tool.joints)

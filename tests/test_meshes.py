@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 import trimesh
-import warp as wp
 from scipy.spatial.transform import Rotation
 
+from ray_cast import nearest_hits
 from splatscope.geometry import Camera, look_at, make_transform
 from splatscope.meshes import distance_fields as sdf
 from splatscope.meshes import textures
@@ -162,33 +162,12 @@ def test_labels_equal_an_independent_ray_cast(paper, camera):
     owner = np.repeat([part.class_id for part in parts], [len(part.mesh.faces) for part in parts])
     rays = camera.pixel_rays().reshape(-1, 2)
     directions = np.column_stack([rays, np.ones(len(rays))])
-    faces, depth = nearest_hits(everything, directions)
+    faces, depth = nearest_hits(everything.vertices, everything.faces, directions)
     expected = np.where(faces >= 0, owner[faces], 0).reshape(camera.height, camera.width)
     assert np.mean(picture.class_map == expected) >= 0.999
     both = (picture.class_map == expected) & (expected > 0)
     error = np.abs(picture.depth_mm - depth.reshape(expected.shape))[both]
     assert np.median(error) < 1e-4 and error.max() < 0.01
-
-
-def nearest_hits(mesh: trimesh.Trimesh, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First face met from the origin along each direction (-1: none) and the depth, by Warp's bounding volumes."""
-    shape = wp.Mesh(wp.array(mesh.vertices, dtype=wp.vec3), wp.array(mesh.faces.ravel(), dtype=wp.int32))
-    faces, depth = wp.zeros(len(directions), dtype=wp.int32), wp.zeros(len(directions), dtype=float)
-    wp.launch(cast, dim=len(directions), inputs=[shape.id, wp.array(directions, dtype=wp.vec3), faces, depth])
-    return faces.numpy(), depth.numpy()
-
-
-@wp.kernel
-def cast(
-    mesh: wp.uint64, directions: wp.array(dtype=wp.vec3), faces: wp.array(dtype=wp.int32), depth: wp.array(dtype=float)
-):
-    index = wp.tid()
-    direction = wp.normalize(directions[index])
-    hit = wp.mesh_query_ray(mesh, wp.vec3(0.0, 0.0, 0.0), direction, 1.0e6)
-    faces[index] = -1
-    if hit.result:
-        faces[index] = hit.face
-        depth[index] = hit.t * direction[2]
 
 
 @pytest.mark.parametrize("camera", [CAMERA, LENS], ids=["pinhole", "lens"])

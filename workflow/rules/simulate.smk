@@ -37,7 +37,7 @@ rule draw_contact_sheet:
     log:
         "results/logs/draw_contact_sheet.log",
     params:
-        count=24,
+        pictures=24,
         columns=6,
         seed=CONFIG.seed,
         code=script_digest("draw_contact_sheet"),

@@ -3,4 +3,4 @@ from splatscope.simulate.stage import write_contact_sheet
 
 with run_job(snakemake):
     params = snakemake.params
-    write_contact_sheet(snakemake.input.frames, params.count, params.columns, params.seed, snakemake.output[0])
+    write_contact_sheet(snakemake.input.frames, params.pictures, params.columns, params.seed, snakemake.output[0])

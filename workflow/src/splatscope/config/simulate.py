@@ -22,7 +22,7 @@ class SimulateConfig(Section):
     """An operation that is not finished after this many simulated seconds is ended there."""
     physics_rate_hz: int = Field(default=60, ge=30, le=240)
     """Steps of tools and tissue in a simulated second; a multiple of frames_per_second."""
-    substeps: int = Field(default=10, ge=5, le=60)
+    substeps: int = Field(default=15, ge=5, le=60)
     """Solver substeps in one of these steps. More make tissue stiffer and slower to compute."""
 
     width: int = Field(default=320, ge=32, multiple_of=2)

@@ -32,6 +32,7 @@ from splatscope.simulate.tissue.tissue import Tissue
 from splatscope.simulate.tissue_surface import TissueSurface
 
 MAX_CLIPS = 6
+SETTLING_S = 1.0
 INSTRUMENTS = {
     "grasper": Grasper,
     "maryland": MarylandForceps,
@@ -72,6 +73,7 @@ class Episode:
             site_seed,
             obstacle=self.site.obstacle,
         )
+        self.tissue.settle(SETTLING_S)
         self._surgeon = Surgeon(scenario, self.site, kinds, motion)
         self._tools = {f"{hand} {key}": kinds[key] for hand, key in scenario.tools}
         clip = next((kind.clip for kind in kinds.values() if isinstance(kind, ClipApplier)), LigatingClip())

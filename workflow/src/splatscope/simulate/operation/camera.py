@@ -25,20 +25,18 @@ class Cameraman:
         self,
         style: CameraStyle,
         trocar: np.ndarray,
-        start: np.ndarray,
         rng: np.random.Generator,
         pace: float = 1.0,
         obstacle: Field | None = None,
     ):
         self._style, self._trocar, self._rng, self._pace, self._obstacle = style, trocar, rng, pace, obstacle
-        self._view = Submovements([*start, style.distance_mm])  # focus xyz and distance, mm
+        self._view: Submovements | None = None  # focus xyz and distance, mm; from the first pose on
         self._sway = BandNoise(rng, 0.7, (0.1, 0.7), 4)
         self._tremor = BandNoise(rng, 0.04, (6.0, 12.0), 4)
         self._roll = BandNoise(rng, 2.2, (0.03, 0.15), 1)  # degrees
         self._level = rng.normal(0, 2.0)  # degrees: nobody holds the horizon exactly
         self._wanted = float(np.clip(style.distance_mm + rng.normal(0, 4), NEAREST_MM, FARTHEST_MM))
         self._next_look = self._next_centring = -np.inf
-        self._looking = False
 
     def request_distance(self, distance_mm: float) -> None:
         """Somebody asks for a nearer or wider view, until the next deliberate re-centring."""
@@ -52,6 +50,9 @@ class Cameraman:
 
     def world_from_camera(self, time_s: float, interest: np.ndarray, tissue: np.ndarray) -> np.ndarray:
         """The pose [4, 4] at `time_s`; `interest` [3] is what should be seen, `tissue` [V, 3] what to keep clear of."""
+        if self._view is None:
+            self._view = Submovements([*interest, self._clear_distance(interest, tissue)])
+            self._next_look, self._next_centring = time_s, time_s + RECENTRE_S / self._pace
         if time_s >= self._next_look:
             self._look(time_s, interest, tissue)
         x, y, z, distance = self._view(time_s) + self._sway(time_s) + self._tremor(time_s)
@@ -63,20 +64,18 @@ class Cameraman:
 
     def _look(self, time_s: float, interest: np.ndarray, tissue: np.ndarray) -> None:
         """Decide where to look from now on."""
-        first, self._looking = not self._looking, True
         self._next_look = time_s + REACTION_S / self._pace
         goal, distance = self._view.goal[:3], self._view.goal[3]
         off_centre = interest - goal
         if time_s >= self._next_centring:
             goal = interest
-            if not first:
-                self._wanted = float(np.clip(self._style.distance_mm + self._rng.normal(0, 7), NEAREST_MM, FARTHEST_MM))
+            self._wanted = float(np.clip(self._style.distance_mm + self._rng.normal(0, 7), NEAREST_MM, FARTHEST_MM))
             self._next_centring = time_s + self._rng.uniform(0.5, 1.5) * RECENTRE_S / self._pace
         elif np.linalg.norm(off_centre) > DEAD_ZONE * distance:
             goal = goal + self._rng.uniform(0.55, 0.9) * off_centre
         distance = self._clear_distance(goal, tissue)
         if np.linalg.norm(goal - self._view.goal[:3]) > 0.5 or abs(distance - self._view.goal[3]) > 2.0:
-            duration = 0.0 if first else self._rng.uniform(0.9, 1.4) / self._pace
+            duration = self._rng.uniform(0.9, 1.4) / self._pace
             self._view.move_to([*goal, distance], time_s, duration)
             self._next_look = time_s + 0.5 * duration + REACTION_S / self._pace
 

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from splatscope.meshes.instruments import Instrument
     from splatscope.simulate.operation.scenario import Expose
 
-SPEED_MM_S = 420.0  # greatest of one submovement in free space
+SPEED_MM_S = 200.0  # greatest of one submovement in free space, before `pace`
+FASTEST_MM_S = 420.0  # the same whatever the pace
 ACCELERATION_MM_S2 = 6000.0
-TISSUE_SPEED_MM_S = 60.0  # the same while the jaws hold tissue or the tip is in it
+TISSUE_SPEED_MM_S = 60.0  # in tissue or close to it, before `pace`
 OPENING_S = 0.3  # opening or closing the jaws all the way
 INSIDE_MM = 22.0  # the point of work is this far inside the trocar when the instrument appears and when it is gone
 DRIFT_MM = 0.35  # per axis, of a hand that holds still
@@ -88,7 +89,7 @@ class Hand:
         distance = float(np.linalg.norm(goal - self.goal))
         duration = max(
             fitts_duration(distance, width_mm) / self.pace,
-            PEAK_SPEED * distance / min(speed_mm_s * self.pace, SPEED_MM_S),
+            PEAK_SPEED * distance / min(speed_mm_s * self.pace, FASTEST_MM_S),
             np.sqrt(PEAK_ACCELERATION * distance / ACCELERATION_MM_S2),
         )
         self._point.move_to(goal, start_s, duration)

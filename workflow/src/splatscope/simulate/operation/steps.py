@@ -10,11 +10,15 @@ from splatscope.simulate.operation import scenario as course
 from splatscope.simulate.operation import skills
 from splatscope.simulate.operation.avoidance import GAP_MM, axis_gap, kept_clear
 from splatscope.simulate.operation.hand import Hand
-from splatscope.simulate.operation.vocabulary import IDLE, target_acted_on
+from splatscope.simulate.operation.vocabulary import target_acted_on
 from splatscope.simulate.operation.workspace import Moments, Workspace
 
 TUBE_TARGET = {"cystic duct": ("duct", "cystic_duct"), "cystic artery": ("artery", "cystic_artery")}
 PULL_SPEED_MM_S = 28.0
+FASTEST_PULL_MM_S = 50.0  # whatever the pace: tissue does not wait
+TORN_NEAR_MM = 30.0  # of the jaws: a hand that pulls notices the tear
+OPEN_MM = 3.5  # distance of tissue from a shaft's axis at which it passes
+HOLLOW = (8, 10, 13)  # classes whose wall must not tear: duct, gallbladder, artery
 MAX_BLEEDINGS = 4  # bleeding points that are burnt in one go
 
 
@@ -53,38 +57,40 @@ def retract(ws: Workspace, hand: Hand, goal: np.ndarray) -> Moments:
     """Pull what is held to `goal` [3], or beside it where another instrument is, and stay."""
     goal = kept_clear(skills.others(ws, hand), hand, goal)
     ws.name_action(hand, "retract", hand.label[1])
-    end = ws.time_s + hand.move(goal, ws.time_s, 6.0, PULL_SPEED_MM_S)
+    end = ws.time_s + hand.move(goal, ws.time_s, 6.0, min(PULL_SPEED_MM_S, FASTEST_PULL_MM_S / ws.pace))
     while ws.time_s < end and hand.holding:
         yield
-    if not hand.holding:
-        hand.label = IDLE
-        yield from skills.until(ws, end)
+        tear = ws.answered(hand, ("tear",), TORN_NEAR_MM)
+        if tear is not None and tear.class_id in HOLLOW:
+            hand.move(hand.position(ws.time_s), ws.time_s, 6.0, FASTEST_PULL_MM_S / ws.pace)
+            ws.note("done", "stopped pulling when the wall tore")
+            return
 
 
 def dissect(ws: Workspace, step: course.Dissect) -> Moments:
-    names = ws.numbered(step.along, step.strokes)
-    yield from _strokes(ws, step, names, None)
+    yield from _strokes(ws, step, step.along)
 
 
 def peel(ws: Workspace, step: course.Peel) -> Moments:
-    names = ws.numbered("bed", step.strokes)
-    grasper = ws.hands[step.hand]
+    hand, grasper = ws.hands["right"], ws.hands[step.hand]
+    outward: list[np.ndarray] = []
 
     def traction(name: str) -> Moments:
+        outward.append(ws.outward(name, hand))
+        goal = grasper.goal + step.traction_mm * outward[-1]
+        if axis_gap(grasper, goal, hand) < GAP_MM:
+            yield from skills.back_off(ws, hand, 2 * skills.STAND_OFF_MM)
         if grasper.holding:
-            goal = grasper.goal + step.traction_mm * ws.outward(name, ws.hands["right"])
-            if axis_gap(grasper, goal, ws.hands["right"]) < GAP_MM:
-                yield from skills.back_off(ws, ws.hands["right"], 2 * skills.STAND_OFF_MM)
             yield from retract(ws, grasper, goal)
 
-    yield from _strokes(ws, step, names, traction)
+    yield from _strokes(ws, step, "bed", traction)
     if step.pull_off_mm and not grasper.holding:
-        ws.note("aborted", "nothing was held that could be pulled off")
-    elif step.pull_off_mm:
-        away = np.mean([ws.outward(name, ws.hands["right"]) for name in names], axis=0)
-        yield from skills.back_off(ws, ws.hands["right"])
+        ws.note("aborted", "nothing was held that could be pulled off the bed")
+    elif step.pull_off_mm and outward:
+        away = np.mean(outward, axis=0)
+        yield from skills.back_off(ws, hand)
         yield from retract(ws, grasper, grasper.goal + step.pull_off_mm * away / np.linalg.norm(away))
-        ws.note("done" if grasper.holding else "aborted", "pulled the gallbladder off its bed")
+        ws.note("done" if grasper.holding else "aborted", "pulled at what still held the gallbladder")
 
 
 def clip(ws: Workspace, step: course.Clip) -> Moments:
@@ -165,16 +171,23 @@ def change(ws: Workspace, step: course.Change) -> Moments:
 
 
 def _strokes(
-    ws: Workspace, step: course.Dissect | course.Peel, names: list[str], between: Callable[[str], Moments] | None
+    ws: Workspace, step: course.Dissect | course.Peel, prefix: str, between: Callable[[str], Moments] | None = None
 ) -> Moments:
+    """Strokes of the hook at numbered landmarks, in their order; `between` is done after each."""
     hand = ws.hands["right"]
     yield from skills.fetch(ws, hand, step.instrument)
-    divided = 0
-    for index, name in enumerate(names):
+    names = ws.numbered(prefix)
+    wanted = np.linspace(0, len(names) - 1, step.strokes or len(names)) if names else []
+    divided, done = 0, set()
+    for index in wanted:
+        index = _accessible(ws, hand, names, index, len(names) / len(wanted), done)
+        done.add(index)
+        name = names[index]
         onward = ws.landmark(names[(index + 1) % len(names)]) - ws.landmark(name)
         onward = onward / max(np.linalg.norm(onward), 1e-9)
         ws.interest = ws.landmark(name)
         for attempt in range(ws.scenario.attempts):
+            force = 1 + 0.6 * attempt
             through = yield from skills.stroke(
                 ws,
                 hand,
@@ -183,7 +196,7 @@ def _strokes(
                 onward,
                 step.heating_w,
                 step.target,
-                1 + 0.6 * attempt,
+                force,
             )
             if through:
                 divided += 1
@@ -193,7 +206,15 @@ def _strokes(
         if ws.scenario.react_to_bleeding and ws.bleedings:
             yield from stop_bleedings(ws, hand, step.heating_w, 1.2, "blood_vessel")
         yield from ws.hesitate()
-    ws.note("done" if divided else "aborted", f"{divided} of {len(names)} strokes divided tissue")
+    ws.note("done" if divided else "aborted", f"{divided} of {len(wanted)} strokes divided tissue")
+
+
+def _accessible(ws: Workspace, hand: Hand, names: list[str], wanted: float, reach: float, done: set[int]) -> int:
+    """The landmark nearest to number `wanted` that a straight shaft gets at; the most open one if none is."""
+    near = [index for index in range(len(names)) if abs(index - wanted) <= reach] or [round(wanted)]
+    order = sorted(near, key=lambda index: (index in done, abs(index - wanted)))
+    access = {index: ws.access(names[index], hand) for index in order}
+    return next((index for index in order if access[index] >= OPEN_MM), max(order, key=access.__getitem__))
 
 
 def _close_until(

@@ -79,7 +79,7 @@ class Surgeon:
         ports = place_ports(self._rng, landmark("infundibulum"), landmark("duct_cut"), obstacle)
         middle = (landmark("infundibulum") + landmark("fundus")) / 2
         style, pace = self._scenario.camera, self._scenario.pace
-        cameraman = Cameraman(style, ports.trocars["camera"], middle, self._rng, pace, obstacle)
+        cameraman = Cameraman(style, ports.trocars["camera"], self._rng, pace, obstacle)
         workspace = Workspace(self._scenario, self._site, self._instruments, ports, cameraman, self._rng)
         workspace.interest = middle
         return workspace

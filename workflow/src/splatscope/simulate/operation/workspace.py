@@ -11,7 +11,7 @@ import numpy as np
 from splatscope.simulate.operation.command import HANDS, Action, ActionVerb, Note
 from splatscope.simulate.operation.hand import Hand
 from splatscope.simulate.operation.ports import Ports
-from splatscope.simulate.operation.vocabulary import target_acted_on
+from splatscope.simulate.operation.vocabulary import IDLE, target_acted_on
 
 if TYPE_CHECKING:
     from splatscope.meshes.instruments import Instrument
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Moments = Iterator[None]  # a piece of work: yields once for each moment that passes
 SAME_BLEEDING_MM = 3.0  # points nearer to each other are burnt as one
+PLACE_ITSELF_MM = 9.0  # of a shaft before its goal that may lie in or at tissue
 ANSWER_MOMENTS = 3  # within which the tissue answers an action
 
 
@@ -83,7 +84,7 @@ class Workspace:
             elif event.kind == "seal" and gaps:
                 del self.bleedings[int(np.argmin(gaps))]
             elif event.kind == "slip" and event.tool in self.hands:
-                self.hands[event.tool].holding = False
+                self.hands[event.tool].holding, self.hands[event.tool].label = False, IDLE
 
     def note(self, outcome: str, text: str) -> None:
         self.log.append(Note(self.time_s, self.phase, self.step, outcome, text))
@@ -99,13 +100,19 @@ class Workspace:
         normal = self.axis(name)
         return normal if normal @ hand.axis_to(self.landmark(name)) <= 0 else -normal
 
-    def numbered(self, prefix: str, count: int | None = None) -> list[str]:
-        """Landmarks `prefix`_1, _2, ... in order; `count` of them, spread evenly, when given."""
+    def numbered(self, prefix: str) -> list[str]:
+        """Landmarks `prefix`_1, _2, ... in order."""
         found = [name for name in self.site.landmarks if name.rpartition("_")[0] == prefix and name[-1].isdigit()]
-        names = sorted(found, key=lambda name: int(name.rpartition("_")[2]))
-        if count is None or not names:
-            return names
-        return [names[round(index)] for index in np.linspace(0, len(names) - 1, count)]
+        return sorted(found, key=lambda name: int(name.rpartition("_")[2]))
+
+    def access(self, name: str, hand: Hand) -> float:
+        """Least distance (mm) from tissue of a straight shaft that reaches a landmark, the place itself left out."""
+        point = self.landmark(name)
+        axis = hand.axis_to(point)
+        offset = self.positions - hand.trocar
+        along = offset @ axis
+        before = (along > 0) & (along < np.linalg.norm(point - hand.trocar) - PLACE_ITSELF_MM)
+        return float(np.min(np.linalg.norm(offset[before] - along[before, None] * axis, axis=1), initial=np.inf))
 
     def wait(self, seconds: float) -> Moments:
         """Let time pass: `seconds` as a calm surgeon has them."""

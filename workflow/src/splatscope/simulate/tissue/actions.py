@@ -8,7 +8,7 @@ import numpy as np
 
 from splatscope.geometry import apply, invert, make_transform
 from splatscope.simulate.tissue import bleeding, cutting
-from splatscope.simulate.tissue.clips import set_clip
+from splatscope.simulate.tissue.clips import find_clip
 from splatscope.simulate.tissue.events import TissueEvent
 from splatscope.simulate.tissue.nearest import nearest_face
 from splatscope.simulate.tissue.tool_state import ToolState
@@ -75,16 +75,11 @@ def clip(tissue: Tissue, tool: str, state: ToolState) -> TissueEvent:
             members = np.flatnonzero(tissue.active & (tissue.tet_class == class_id) & (tissue.tet_body == body))
             if len(members):
                 tubes[body, class_id] = members
-    placed = set_clip(state, tissue.positions, tissue.tets, tubes, tissue.bodies, tissue.settings)
+    placed = find_clip(state, tissue.positions, tissue.tets, tubes, tissue.bodies, tissue.settings)
     if placed is None:
         centre = state.in_world(state.grip_point)
         return tissue.event("clip", tool, centre, 0, None, None)
-    # the tube is hollow: between the legs it gives way until only its walls are left
-    tissue.elements.soften(placed.tets, 0.3, 0.02)
-    tissue.elements.upload(tissue.topology)
-    distances = placed.caught[placed.pairs[:, 0], 0] - placed.caught[placed.pairs[:, 1], 0]
-    placed.number = tissue.pairs.add_clip(placed.vertices[placed.pairs], distances, placed.world_from_clip[:3, 0])
-    tissue.clips.append(placed)
+    tissue.clip_set.place(placed)
     stop_bleeding(tissue, tool)
     body = tissue.bodies.index(placed.body)
     point = placed.world_from_clip[:3, 3]

@@ -59,7 +59,7 @@ def sources_of(
 
 
 def supplied_pieces(vessel: np.ndarray, topology: Topology, fixed: np.ndarray, clips: list[Clip]) -> np.ndarray:
-    """bool [T]: tetrahedra of an artery that blood reaches. Where nothing of it is fixed, its largest piece has the supply."""
+    """bool [T]: tetrahedra of an artery that blood reaches; where nothing is fixed, the largest piece has the supply."""
     labels = topology.pieces(vessel)
     count = int(labels.max(initial=-1)) + 1
     if count == 0:

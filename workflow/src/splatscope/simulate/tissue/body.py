@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -50,21 +50,17 @@ class Body:
                 raise ValueError(f"{self.name}: expected {name} [{count}], got {list(getattr(self, name).shape)}")
 
 
-def _empty(dtype):
-    return field(default_factory=lambda: np.zeros(0, dtype))
-
-
 @dataclass
 class Bonds:
     """Strands of connective tissue between vertices of bodies. They resist tension only, and fail for good."""
 
-    first_body: np.ndarray = _empty(np.int32)  # int32 [N] index into the list of bodies
-    first_vertex: np.ndarray = _empty(np.int32)  # int32 [N] vertex of that body
-    second_body: np.ndarray = _empty(np.int32)
-    second_vertex: np.ndarray = _empty(np.int32)
-    rest_mm: np.ndarray = _empty(np.float32)  # float32 [N] length up to which they are slack
-    stiffness_n_per_mm: np.ndarray = _empty(np.float32)  # float32 [N]
-    break_mm: np.ndarray = _empty(np.float32)  # float32 [N] stretch beyond the rest length at which they fail
+    first_body: np.ndarray  # int32 [N] index into the list of bodies
+    first_vertex: np.ndarray  # int32 [N] vertex of that body
+    second_body: np.ndarray
+    second_vertex: np.ndarray
+    rest_mm: np.ndarray  # float32 [N] length up to which they are slack
+    stiffness_n_per_mm: np.ndarray  # float32 [N]
+    break_mm: np.ndarray  # float32 [N] stretch beyond the rest length at which they fail
 
     def __post_init__(self):
         count = len(self.first_body)
@@ -77,6 +73,10 @@ class Bonds:
                 raise ValueError(f"expected {name} [{count}] as first_body, got {list(value.shape)}")
         if count and (self.stiffness_n_per_mm.min() <= 0 or self.rest_mm.min() < 0 or self.break_mm.min() <= 0):
             raise ValueError("expected bonds of positive stiffness and breaking stretch and of no negative rest length")
+
+    @classmethod
+    def none(cls) -> Bonds:
+        return cls(*[np.zeros(0)] * 7)
 
     def __len__(self) -> int:
         return len(self.first_body)

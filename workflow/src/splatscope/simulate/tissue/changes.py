@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from splatscope.simulate.tissue.tissue import Tissue
 
 STRESS_MEMORY_S = 0.03
+TEAR_TRIES = 12  # overstressed tetrahedra, worst first, of which the first that can open cleanly does
 
 
 def slip(tissue: Tissue, duration_s: float, positions: np.ndarray) -> list[TissueEvent]:
@@ -32,20 +33,17 @@ def slip(tissue: Tissue, duration_s: float, positions: np.ndarray) -> list[Tissu
 
 def break_bonds(tissue: Tissue, positions: np.ndarray) -> list[TissueEvent]:
     """An event for each pair of bodies between which bonds failed."""
-    broken = tissue.pairs.read_broken()
-    broken = broken[broken < tissue.pairs.bond_count]
+    broken = tissue.bonds.read_broken()
     events = []
-    bodies = tissue.pairs.bond_bodies[broken]
+    bodies = tissue.bonds.bodies[broken]
     for first, second in np.unique(bodies, axis=0):
         among = broken[(bodies == [first, second]).all(1)]
-        point = positions[tissue.pairs.vertices[among]].mean((0, 1))
+        point = positions[tissue.bonds.vertices[among]].mean((0, 1))
         events.append(tissue.event("bond_broken", None, point, len(among), int(first), None))
     return events
 
 
-def heat(
-    tissue: Tissue, duration_s: float, tools: Mapping[str, ToolState], positions: np.ndarray
-) -> list[TissueEvent]:
+def heat(tissue: Tissue, duration_s: float, tools: Mapping[str, ToolState], positions: np.ndarray) -> list[TissueEvent]:
     """Heat flows; what it coagulates, vaporises, burns through and seals."""
     settings = tissue.settings
 
@@ -78,20 +76,19 @@ def _burn_bonds(
     tools: Mapping[str, ToolState],
 ) -> None:
     """Bonds fail where their ends are coagulated, or after enough heat passed close to the strand itself."""
-    pairs, settings = tissue.pairs, tissue.settings
-    count = pairs.bond_count
-    if not count:
+    bonds, settings = tissue.bonds, tissue.settings
+    if not len(bonds.vertices):
         return
-    ends = pairs.vertices[:count]
-    failing = burn[ends].max(1) > settings.coagulated
-    middle = positions[ends].mean(1)
+    failing = burn[bonds.vertices].max(1) > settings.coagulated
+    middle = positions[bonds.vertices].mean(1)
     for spot in spots:
         squared = ((middle - spot.point) ** 2).sum(1)
-        pairs.bond_heat_j += tools[spot.tool].heating_w * duration_s * np.exp(-squared / (2 * settings.heat_spot_mm**2))
-    failing |= pairs.bond_heat_j > settings.bond_heat_j
-    fresh = np.flatnonzero(failing & (pairs.broken[:count] == 0))
+        share = np.exp(-squared / (2 * settings.heat_spot_mm**2))
+        bonds.heat_j += tools[spot.tool].heating_w * duration_s * share
+    failing |= bonds.heat_j > settings.bond_heat_j
+    fresh = np.flatnonzero(failing & ~bonds.broken)
     if len(fresh):
-        pairs.break_pairs(fresh)
+        bonds.fail(fresh)
 
 
 def _by_body(
@@ -103,32 +100,38 @@ def _by_body(
     for body, class_id in np.unique(keys, axis=0):
         among = tets[(keys == [body, class_id]).all(1)]
         point = positions[tissue.tets[among]].mean((0, 1))
-        nearest = min(spots, key=lambda spot: float(np.linalg.norm(spot.point - point)), default=None)  # noqa: B023
+        nearest = min(spots, key=lambda spot: float(np.linalg.norm(spot.point - point)), default=None)
         tool = nearest.tool if nearest else None
         events.append(tissue.event(kind, tool, point, tissue.elements.volume[among].sum(), int(body), class_id))
     return events
 
 
 def tear(tissue: Tissue, duration_s: float, positions: np.ndarray, stress: wp.array) -> list[TissueEvent]:
-    """Where the greatest principal stress is farthest beyond the strength, the tissue parts square to it: one vertex in an
-    interval, so that a crack runs with a finite speed."""
+    """Where the greatest principal stress is farthest beyond the strength, the tissue parts square to it: one vertex in
+    an interval, so that a crack runs with a finite speed."""
     if not np.isfinite(tissue.strength_pa).any():
         return []
     elements = tissue.elements
     wp.launch(
         measure_stress,
         dim=len(tissue.tets),
-        inputs=[tissue.fields["positions"], elements.tets, elements.inverse_rest, elements.compliance]
-        + [elements.device_volume, 1 - np.exp(-duration_s / STRESS_MEMORY_S), stress],
+        inputs=[
+            tissue.fields["positions"],
+            elements.tets,
+            elements.inverse_rest,
+            elements.compliance,
+            elements.device_volume,
+            1 - np.exp(-duration_s / STRESS_MEMORY_S),
+            stress,
+        ],
         device=tissue.device,
     )
     excess = stress.numpy()[elements.rank] / tissue.strength_pa
-    worst = int(excess.argmax())
-    if excess[worst] <= 1:
-        return []
-    side, core = cutting.tear_cut(worst, positions, tissue.rest, tissue.topology)
-    parting = tissue.topology.separate(side, core)
-    if not len(parting.opened):
-        return []
-    tissue.apply(parting)
-    return [parted_event(tissue, "tear", None, parting)]
+    for tet in np.argsort(-excess, kind="stable")[:TEAR_TRIES]:
+        if excess[tet] <= 1:
+            break
+        parting = tissue.topology.separate(*cutting.tear_cut(tet, positions, tissue.rest, tissue.topology))
+        if len(parting.opened):
+            tissue.apply(parting)
+            return [parted_event(tissue, "tear", None, parting)]
+    return []

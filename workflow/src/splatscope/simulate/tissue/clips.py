@@ -5,40 +5,91 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
+import warp as wp
+from scipy.spatial.transform import Rotation
 
-from splatscope.geometry import apply, fit_similarity, invert, make_transform
+from splatscope.geometry import apply, invert, make_transform, matrix_to_quaternion
+from splatscope.simulate.tissue.constraint_kernels import hold_in_clips
+from splatscope.simulate.tissue.launches import Launches
 from splatscope.simulate.tissue.settings import TissueSettings
 from splatscope.simulate.tissue.tool_state import ToolState
+
+FEWEST_HELD = 6
 
 
 @dataclass
 class Clip:
-    """A clip on a tube. Its frame: x the way its legs close, y along the tube, z along the legs, origin between them."""
+    """A clip on a tube. Its frame: x the way the legs close, y along the tube, z along the legs, origin in the middle."""
 
     body: str
     class_id: int
     tets: np.ndarray  # int32 [K] of the tissue inside
     vertices: np.ndarray  # int32 [N] inside
-    pairs: np.ndarray  # int32 [M, 2] rows of `vertices` on opposite sides
     caught: np.ndarray  # [N, 3] mm in the clip's frame when it was set
-    flat: np.ndarray  # [N, 3] mm in the clip's frame once closed
-    closed_mm: float  # distance of the legs now
     world_from_clip: np.ndarray  # [4, 4] now
-    number: int = -1
+    open_mm: float  # distance of the legs when it was set
+    closed_mm: float  # distance of the legs now
     held_s: float = 0.0
 
-    def follow(self, positions: np.ndarray, duration_s: float, settings: TissueSettings) -> np.ndarray:
-        """Close further and move with the tissue; distances [M] mm that the pairs are to keep along the closing axis."""
-        self.held_s += duration_s
+    def give_up(self, rows: np.ndarray) -> None:
+        """Hold some of the vertices no longer."""
+        self.vertices, self.caught = np.delete(self.vertices, rows), np.delete(self.caught, rows, axis=0)
+
+    def shape(self, settings: TissueSettings) -> np.ndarray:
+        """[N, 3] mm in the clip's frame: flatter and flatter while the clip closes."""
         share = min(1.0, self.held_s / settings.clip_closing_s)
-        shape = self.caught + share * (self.flat - self.caught)
-        self.world_from_clip = fit_similarity(shape, positions[self.vertices].astype(float), with_scale=False)[1]
-        self.closed_mm = float(np.ptp(shape[:, 0]))
-        return shape[self.pairs[:, 0], 0] - shape[self.pairs[:, 1], 0]
+        self.closed_mm = self.open_mm + share * (settings.clip_gap_mm - self.open_mm)
+        ratio = self.closed_mm / self.open_mm
+        away = np.clip((np.abs(self.caught[:, 1]) - settings.clip_width_mm / 2) / settings.clip_taper_mm, 0, 1)
+        flattened = self.caught.copy()
+        flattened[:, 0] *= ratio + (1 - ratio) * away**2 * (3 - 2 * away)
+        return flattened
 
 
-def set_clip(
+class Clips:
+    """All clips on a device."""
+
+    def __init__(self, settings: TissueSettings, device: str):
+        self._settings, self._device = settings, device
+        self.placed: list[Clip] = []
+        self._poses: wp.array | None = None
+
+    def place(self, clip: Clip) -> None:
+        """A vertex that another clip holds too goes to the nearer of the two."""
+        for other in self.placed:
+            _, mine, theirs = np.intersect1d(clip.vertices, other.vertices, return_indices=True)
+            nearer = np.abs(clip.caught[mine, 1]) < np.abs(other.caught[theirs, 1])
+            clip.give_up(mine[~nearer])
+            other.give_up(theirs[nearer])
+        self.placed.append(clip)
+
+    def add_to(self, launches: Launches, positions: wp.array, inverse_mass: wp.array) -> None:
+        if not self.placed:
+            return
+
+        def upload(values, dtype, kind):
+            return wp.array(np.ascontiguousarray(values, dtype), dtype=kind, device=self._device)
+
+        starts = np.cumsum([0, *(len(clip.vertices) for clip in self.placed)])
+        poses = np.stack([clip.world_from_clip for clip in self.placed])
+        quaternions = np.roll(matrix_to_quaternion(poses[:, :3, :3]), -1, axis=1)  # Warp: x, y, z, w
+        self._poses = upload(np.hstack([poses[:, :3, 3], quaternions]), np.float32, wp.transform)
+        vertices = np.concatenate([clip.vertices for clip in self.placed])
+        shape = np.concatenate([clip.shape(self._settings) for clip in self.placed])
+        contents = upload(starts, np.int32, wp.int32), upload(vertices, np.int32, wp.int32)
+        shape = upload(shape, np.float32, wp.vec3)
+        launches.add(hold_in_clips, len(self.placed), [positions, inverse_mass, *contents, shape, self._poses])
+
+    def finish(self, duration_s: float) -> None:
+        """After an interval: where the clips are."""
+        if self._poses is None:
+            return
+        for clip, pose in zip(self.placed, self._poses.numpy().astype(float)):
+            clip.world_from_clip = make_transform(Rotation.from_quat(pose[3:]).as_matrix(), pose[:3])
+            clip.held_s += duration_s
+
+
+def find_clip(
     state: ToolState,
     positions: np.ndarray,
     tets: np.ndarray,
@@ -52,51 +103,21 @@ def set_clip(
     """
     axes = state.world_from_tool[:3, :3] @ state.jaw_axes()
     frame = make_transform(axes, state.in_world(state.grip_point))
-    best = None
+    nearest, found = np.inf, None
     for (body, class_id), members in tubes.items():
         own = np.unique(tets[members])
         local = apply(invert(frame), positions[own].astype(float))
-        width = max(settings.clip_width_mm, _spacing(positions, tets[members]))
-        within = (np.abs(local) <= [state.grip_reach_mm, width / 2, state.grip_reach_mm]).all(1)
-        inside, local = own[within], local[within]
-        if len(inside) < 6 or np.ptp(local[:, 0]) < 0.2:
-            continue
-        distance = np.linalg.norm(local.mean(0))
-        if best is None or distance < best[0]:
-            best = distance, body, class_id, members, inside, local
-    if best is None:
+        reach = [state.grip_reach_mm, settings.clip_width_mm / 2 + settings.clip_taper_mm, state.grip_reach_mm]
+        within = (np.abs(local) <= reach).all(1)
+        distance = np.linalg.norm(local[within].mean(0)) if within.any() else np.inf
+        if within.sum() >= FEWEST_HELD and np.ptp(local[within, 0]) > settings.clip_gap_mm and distance < nearest:
+            nearest, found = distance, (body, class_id, members, own[within], local[within])
+    if found is None:
         return None
-    _, body, class_id, members, inside, local = best
+    body, class_id, members, inside, local = found
     middle = local.mean(0)
     middle[0] = (local[:, 0].max() + local[:, 0].min()) / 2
-    local = local - middle
-    frame = frame @ make_transform(np.eye(3), middle)
-    flat = local * [settings.clip_gap_mm / np.ptp(local[:, 0]), 1, 1]
-    return Clip(
-        names[body],
-        class_id,
-        members[np.isin(tets[members], inside).any(1)],
-        inside.astype(np.int32),
-        _opposite(local),
-        local,
-        flat,
-        float(np.ptp(local[:, 0])),
-        frame,
-    )
-
-
-def _spacing(positions: np.ndarray, tets: np.ndarray) -> float:
-    corners = positions[tets]
-    return float(np.linalg.norm(corners[:, 0] - corners[:, 1], axis=1).mean())
-
-
-def _opposite(local: np.ndarray) -> np.ndarray:
-    """Pairs [M, 2]: each vertex with the two nearest, seen along the closing axis, of the other half."""
-    upper, lower = np.flatnonzero(local[:, 0] > 0), np.flatnonzero(local[:, 0] <= 0)
-    pairs = []
-    for here, there in ((upper, lower), (lower, upper)):
-        count = min(2, len(there))
-        nearest = cKDTree(local[there, 1:]).query(local[here, 1:], k=count)[1].reshape(len(here), count)
-        pair = np.stack([np.repeat(here, count), there[nearest].ravel()], -1)
-        pairs.append(pair if here is upper else pair[:, ::-1])
-    return np.unique(np.concatenate(pairs), axis=0)
+    pose = frame @ make_transform(np.eye(3), middle)
+    held = members[np.isin(tets[members], inside).any(1)]
+    width = float(np.ptp(local[:, 0]))
+    return Clip(names[body], class_id, held, inside.astype(np.int32), local - middle, pose, width, width)

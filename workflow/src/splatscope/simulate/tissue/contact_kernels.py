@@ -51,8 +51,8 @@ def closest_on_triangle(p: wp.vec3, a: wp.vec3, b: wp.vec3, c: wp.vec3) -> wp.ve
 
 @wp.func
 def with_friction(normal_push: wp.vec3, slide: wp.vec3, friction: float) -> wp.vec3:
-    """Adds Coulomb friction to a push (mm): `slide` is the relative displacement over the step, of which the part square
-    to the push is taken back, as far as `friction` times the push allows."""
+    """Adds Coulomb friction to a push (mm): `slide` is the relative displacement over the step, of which the part
+    square to the push is taken back, as far as `friction` times the push allows."""
     depth = wp.length(normal_push)
     if depth < 1.0e-9:
         return normal_push
@@ -79,7 +79,7 @@ def note_faces_near_tools(
     a, b, c = positions[faces[face][0]], positions[faces[face][1]], positions[faces[face][2]]
     centre = (a + b + c) / 3.0
     size = wp.sqrt(wp.max(wp.length_sq(a - centre), wp.max(wp.length_sq(b - centre), wp.length_sq(c - centre))))
-    bits = int(0)
+    bits = wp.int32(0)
     count = reaches.shape[0]
     for capsule in range(count):
         start, end = starts[middle * count + capsule], ends[middle * count + capsule]
@@ -129,7 +129,7 @@ def push_by_tools(
     was = previous[face[0]] * inside[0] + previous[face[1]] * inside[1] + previous[face[2]] * inside[2]
     tool_motion = (start - starts[before]) * (1.0 - share) + (end - ends[before]) * share
     push = with_friction(direction * (radius - distance), point - was - tool_motion, friction)
-    inertia = float(0.0)
+    inertia = wp.float32(0.0)
     for corner in range(3):
         inertia += inverse_mass[face[corner]] * inside[corner] * inside[corner]
     if inertia > 0.0:
@@ -145,7 +145,7 @@ def push_organs_apart(
     faces: wp.array(dtype=wp.vec3i),
     vertices: wp.array(dtype=wp.int32),
     gap: float,  # mm that organs keep
-    most: float,  # mm of push in one step, beside what the two came nearer in it
+    most: float,  # mm of push in one step, beyond what takes back this step's approach
     friction: float,
     first: int,  # where these contacts begin in the results
     pushes: wp.array(dtype=wp.vec3),
@@ -174,7 +174,7 @@ def push_organs_apart(
         (a - previous[face[0]]) * u + (b - previous[face[1]]) * v + (c - previous[face[2]]) * w
     )
     approach = wp.max(-wp.dot(slide, normal), 0.0)
-    push = with_friction(normal * wp.min(depth, most + approach), slide, friction)
+    push = with_friction(normal * wp.min(depth, approach + most), slide, friction)
     inertia = (
         inverse_mass[vertex]
         + inverse_mass[face[0]] * u * u
@@ -196,17 +196,16 @@ def gather_pushes(
     pushes: wp.array(dtype=wp.vec3),
     weights: wp.array(dtype=wp.vec4),
 ):
-    """Moves a vertex by the mean of its pushes, each weighted by its own length: the largest is nearly satisfied at
-    once, and pushes that agree do not add up."""
+    """Moves a vertex so far that each of its pushes gets its length in its own direction: pushes that agree do not add
+    up, and those that differ do not weaken each other."""
     index = wp.tid()
+    vertex = vertices[index]
     total = wp.vec3(0.0, 0.0, 0.0)
-    lengths = float(0.0)
     for at in range(entry_starts[index], entry_starts[index + 1]):
         contact, corner = entries[at] // 4, entries[at] % 4
-        push = pushes[contact] * weights[contact][corner]
+        push = pushes[contact] * (weights[contact][corner] * inverse_mass[vertex])
         length = wp.length(push)
-        total += push * length
-        lengths += length
-    if lengths > 0.0:
-        vertex = vertices[index]
-        positions[vertex] = positions[vertex] + total * (inverse_mass[vertex] / lengths)
+        if length > 1.0e-9:
+            direction = push / length
+            total += direction * wp.max(length - wp.dot(total, direction), 0.0)
+    positions[vertex] = positions[vertex] + total

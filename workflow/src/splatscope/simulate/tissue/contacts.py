@@ -32,9 +32,10 @@ class Contacts:
     def __init__(self, settings: TissueSettings, obstacle: SampledField | None, device: str):
         self._settings, self._device = settings, device
         self._grid = None
+        self._tool_faces = np.zeros((0, 3), np.int32)
         if obstacle is not None:
-            self._grid = wp.array(np.ascontiguousarray(obstacle.values, np.float32), dtype=float, device=device)
-            self._origin, self._spacing = wp.vec3(*map(float, obstacle.origin)), float(obstacle.spacing)
+            values = wp.array(np.ascontiguousarray(obstacle.values, np.float32), dtype=float, device=device)
+            self._grid = values, wp.vec3(*map(float, obstacle.origin)), float(obstacle.spacing)
 
     def surface_changed(self, surface: Surface, vertex_body: np.ndarray, fields: VertexFields) -> None:
         self._faces = surface.faces
@@ -73,12 +74,14 @@ class Contacts:
         `held_faces` bool [F, tools]: faces of which a tool holds a vertex; its own capsules do not push them.
         """
         settings = self._settings
+        most = settings.separation_mm_s * step_s
         state = [fields["positions"], fields["previous"], fields["inverse_mass"]]
         tool_pairs = self._near_tools(motion, held_faces, fields)
+        self._tool_faces = tool_pairs.faces
         organ_pairs = self._near_organs(fields, positions)
         counts = len(tool_pairs.faces), len(organ_pairs.faces)
         if sum(counts):
-            pushes = wp.zeros(sum(counts), dtype=wp.vec3, device=self._device)
+            self._pushes = pushes = wp.zeros(sum(counts), dtype=wp.vec3, device=self._device)
             weights = wp.zeros(sum(counts), dtype=wp.vec4, device=self._device)
             if counts[0]:
                 targets = [self._upload(tool_pairs.faces, wp.vec3i), self._upload(tool_pairs.others, wp.int32)]
@@ -93,22 +96,25 @@ class Contacts:
                 launches.add(
                     contact_kernels.push_organs_apart,
                     counts[1],
-                    [*state, *targets, settings.organ_gap_mm, settings.separation_mm_s * step_s, settings.friction]
-                    + [counts[0], pushes, weights],
+                    [*state, *targets, settings.organ_gap_mm, most, settings.friction, counts[0], pushes, weights],
                 )
             vertices, starts, entries = _incidence(tool_pairs, organ_pairs)
             lists = [self._upload(values, wp.int32) for values in (vertices, starts, entries)]
-            launches.add(
-                contact_kernels.gather_pushes, len(vertices), [state[0], state[2], *lists, pushes, weights]
-            )
+            launches.add(contact_kernels.gather_pushes, len(vertices), [state[0], state[2], *lists, pushes, weights])
         if self._grid is not None:
             near = self._near_obstacle(fields)
             launches.add(
                 obstacle_kernels.push_off_obstacle,
                 len(near),
-                [*state, self._upload(near, wp.int32), self._grid, self._origin, self._spacing]
-                + [settings.separation_mm_s * step_s, settings.friction],
+                [*state, self._upload(near, wp.int32), *self._grid, most, settings.friction],
             )
+
+    def pressed(self) -> np.ndarray:
+        """Vertices that instruments pushed in the last substep, ascending."""
+        if not len(self._tool_faces):
+            return np.zeros(0, np.int32)
+        pushing = self._pushes.numpy()[: len(self._tool_faces)].any(1)
+        return np.unique(self._tool_faces[pushing])
 
     def _near_tools(self, motion: ToolMotion, held_faces: np.ndarray, fields: VertexFields) -> _Pairs:
         if not len(motion.capsule_tool):
@@ -161,7 +167,7 @@ class Contacts:
         wp.launch(
             obstacle_kernels.measure_clearance,
             dim=len(self._vertices),
-            inputs=[fields["positions"], self._vertices_device, self._grid, self._origin, self._spacing],
+            inputs=[fields["positions"], self._vertices_device, *self._grid],
             outputs=[self._clearance],
             device=self._device,
         )
@@ -182,7 +188,8 @@ def _incidence(tools: _Pairs, organs: _Pairs) -> tuple[np.ndarray, np.ndarray, n
     corners = np.concatenate([tools.faces, organs.faces])
     contact = np.repeat(np.arange(len(corners)), 3)
     vertex = np.concatenate([corners.ravel(), organs.others])
-    entry = np.concatenate([contact * 4 + np.tile([0, 1, 2], len(corners)), (len(tools.faces) + np.arange(len(organs.faces))) * 4 + 3])
+    organ_contact = len(tools.faces) + np.arange(len(organs.faces))
+    entry = np.concatenate([contact * 4 + np.tile([0, 1, 2], len(corners)), organ_contact * 4 + 3])
     order = np.argsort(vertex, kind="stable")
     vertices, starts = np.unique(vertex[order], return_index=True)
     return vertices, np.append(starts, len(vertex)), entry[order]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from splatscope.geometry import apply
 from splatscope.meshes.tet_quality import OUTWARD
 from splatscope.simulate.tissue.tool_state import ToolState
 from splatscope.simulate.tissue.topology import Parting, Topology
@@ -26,9 +25,7 @@ def blade_cut(state: ToolState, positions: np.ndarray, topology: Topology) -> tu
     return height[topology.tets].mean(1) > 0, core[reached[core]]
 
 
-def tear_cut(
-    tet: int, positions: np.ndarray, rest: np.ndarray, topology: Topology
-) -> tuple[np.ndarray, np.ndarray]:
+def tear_cut(tet: int, positions: np.ndarray, rest: np.ndarray, topology: Topology) -> tuple[np.ndarray, np.ndarray]:
     """(side bool [T], core vertices) that open an overstressed tetrahedron square to its greatest principal stress, at
     one of its two vertices in the middle of that direction."""
     corners = topology.tets[tet]

@@ -26,9 +26,10 @@ class Elements:
 
         self.density = per_tet(lambda body: body.material.density)
         self.strength_pa = per_tet(lambda body: body.material.strength_kpa) * 1e3
-        lame_lambda = per_tet(lambda body: body.material.lame_pa[0])
         mu = per_tet(lambda body: body.material.lame_pa[1])
-        self._soft = np.stack([1 / (mu * self.volume), 1 / (lame_lambda * self.volume)], -1)
+        # at small strains the energy of solve_neo_hookean has Lamé's lambda less mu (Smith et al. 2018, section 3.4)
+        bulk = per_tet(lambda body: sum(body.material.lame_pa))
+        self._soft = np.stack([1 / (mu * self.volume), 1 / (bulk * self.volume)], -1)
         self.colours = colour(tets, len(rest))
         self.order, self._ranges = by_colour(self.colours)
         self.rank = np.empty_like(self.order)
@@ -43,12 +44,8 @@ class Elements:
         self._prepared_for = 0.0  # substep in s of the blocks; 0: they are out of date
         self.device_volume = wp.array(self.volume[self.order].astype(np.float32), dtype=float, device=device)
 
-    def soften(self, tets: np.ndarray, shear: float, bulk: float) -> None:
-        """Multiply the shear and bulk stiffness of tetrahedra (indices)."""
-        self._soft[tets] /= [shear, bulk]
-
     def upload(self, topology: Topology) -> None:
-        """After tetrahedra changed their vertices, their stiffness or went away."""
+        """After tetrahedra changed their vertices or went away."""
         self.tets.assign(topology.tets[self.order])
         now = np.where(topology.active[:, None], self._soft, 0)[self.order].astype(np.float32)
         self.raw_compliance.assign(now)

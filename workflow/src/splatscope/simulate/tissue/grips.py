@@ -8,9 +8,9 @@ import numpy as np
 import warp as wp
 
 from splatscope.geometry import apply, invert
+from splatscope.simulate.tissue.bond_set import FORCE
 from splatscope.simulate.tissue.constraint_kernels import hold_in_jaws
 from splatscope.simulate.tissue.launches import Launches
-from splatscope.simulate.tissue.pairs import FORCE
 from splatscope.simulate.tissue.settings import TissueSettings
 from splatscope.simulate.tissue.tool_motion import ToolMotion
 from splatscope.simulate.tissue.tool_state import ToolState
@@ -66,7 +66,9 @@ class Grips:
             if not len(grip.vertices):
                 del self.held[tool]
 
-    def add_to(self, launches: Launches, motion: ToolMotion, positions: wp.array, inverse_mass: wp.array, step_s: float):
+    def add_to(
+        self, launches: Launches, motion: ToolMotion, positions: wp.array, inverse_mass: wp.array, step_s: float
+    ) -> None:
         grips = [(name, grip) for name, grip in self.held.items() if name in motion.names]
         self._owners, self._forces = [], None
         if not grips:
@@ -82,14 +84,14 @@ class Grips:
         def upload(values, dtype, kind):
             return wp.array(np.ascontiguousarray(values, dtype), dtype=kind, device=self._device)
 
+        vertices = upload(np.concatenate([grip.vertices for _, grip in grips]), np.int32, wp.int32)
+        places, tools = upload(places, np.float32, wp.vec3), upload(tools, np.int32, wp.int32)
         self._forces = upload(np.concatenate([grip.forces for _, grip in grips]), np.float32, wp.vec3)
+        numbers = [compliance, 1 / step_s**2, 1 - np.exp(-step_s / FORCE_MEMORY_S), 0, len(motion.names)]
         launches.add(
             hold_in_jaws,
             int(ends[-1]),
-            [positions, inverse_mass]
-            + [upload(np.concatenate([grip.vertices for _, grip in grips]), np.int32, wp.int32)]
-            + [upload(places, np.float32, wp.vec3), upload(tools, np.int32, wp.int32), motion.poses]
-            + [compliance, 1 / step_s**2, 1 - np.exp(-step_s / FORCE_MEMORY_S), 0, len(motion.names), self._forces],
+            [positions, inverse_mass, vertices, places, tools, motion.poses, *numbers, self._forces],
         )
 
     def finish(self, duration_s: float) -> list[tuple[str, float]]:

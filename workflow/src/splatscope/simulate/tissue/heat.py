@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import warp as wp
 
-from splatscope.geometry import apply
 from splatscope.simulate.tissue.elements import Elements
 from splatscope.simulate.tissue.heat_kernels import conduct, set_material, warm
 from splatscope.simulate.tissue.settings import TissueSettings
@@ -87,7 +86,9 @@ class Heat:
         before = fields.read("dried")
         state = [fields[name] for name in ("temperature", "damage", "dried")]
         self._launch(
-            conduct, len(self._conductance), elements.tets, elements.raw_inverse_rest, self._conductance, state[0], self._flow
+            conduct,
+            len(self._conductance),
+            *[elements.tets, elements.raw_inverse_rest, self._conductance, state[0], self._flow],
         )
         self._launch(
             warm,

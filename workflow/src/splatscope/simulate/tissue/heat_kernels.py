@@ -43,12 +43,12 @@ def warm(
     damage: wp.array(dtype=float),
     dried: wp.array(dtype=float),
 ):
-    """Explicit step of the bioheat equation (Pennes 1948) with Arrhenius damage; heat beyond boiling dries the tissue."""
+    """Explicit step of the bioheat equation (Pennes 1948) with Arrhenius damage; beyond boiling heat dries it."""
     vertex = wp.tid()
     capacity = heat_capacity[vertex]
     if capacity == 0.0:
         return
-    power = float(0.0)
+    power = wp.float32(0.0)
     for at in range(entry_starts[vertex], entry_starts[vertex + 1]):
         tet, corner = entries[at] // 4, entries[at] % 4
         rest = inverse_rest[tet]
@@ -101,7 +101,7 @@ def measure_stress(
     smoothing: float,
     stress: wp.array(dtype=float),
 ):
-    """Running mean of the greatest principal Cauchy stress in Pa: of (mu / J) F F^T + lambda (J - 1 - mu / lambda) I."""
+    """Running mean of the greatest principal stress in Pa; Cauchy's: (mu / J) F F^T + lambda (J - 1 - mu / lambda)."""
     tet = wp.tid()
     soft = compliance[tet]
     if soft[0] == 0.0:

@@ -22,9 +22,7 @@ def sample(grid: wp.array3d(dtype=float), cell: wp.vec3) -> wp.vec4:
     a01 = wp.lerp(grid[i, j, k + 1], grid[i + 1, j, k + 1], u)
     a11 = wp.lerp(grid[i, j + 1, k + 1], grid[i + 1, j + 1, k + 1], u)
     dx0 = wp.lerp(grid[i + 1, j, k] - grid[i, j, k], grid[i + 1, j + 1, k] - grid[i, j + 1, k], v)
-    dx1 = wp.lerp(
-        grid[i + 1, j, k + 1] - grid[i, j, k + 1], grid[i + 1, j + 1, k + 1] - grid[i, j + 1, k + 1], v
-    )
+    dx1 = wp.lerp(grid[i + 1, j, k + 1] - grid[i, j, k + 1], grid[i + 1, j + 1, k + 1] - grid[i, j + 1, k + 1], v)
     value = wp.lerp(wp.lerp(a00, a10, v), wp.lerp(a01, a11, v), w)
     dz = wp.lerp(a01, a11, v) - wp.lerp(a00, a10, v)
     return wp.vec4(value, wp.lerp(dx0, dx1, w), wp.lerp(a10 - a00, a11 - a01, w), dz)
@@ -53,7 +51,7 @@ def push_off_obstacle(
     grid: wp.array3d(dtype=float),
     origin: wp.vec3,
     spacing: float,
-    most: float,  # mm of push in one step, beside what it sank in it
+    most: float,  # mm of push in one step, beyond what takes back this step's approach
     friction: float,
 ):
     vertex = vertices[wp.tid()]
@@ -64,10 +62,9 @@ def push_off_obstacle(
     if field[0] >= 0.0:
         return
     normal = wp.normalize(wp.vec3(field[1], field[2], field[3]))
-    slide = here - previous[vertex]
-    approach = wp.max(-wp.dot(slide, normal), 0.0)
-    push = normal * wp.min(-field[0], most + approach)
-    positions[vertex] = here + with_friction(push, slide, friction)
+    moved = here - previous[vertex]
+    push = normal * wp.min(-field[0], most + wp.max(-wp.dot(moved, normal), 0.0))
+    positions[vertex] = here + with_friction(push, moved, friction)
 
 
 @wp.kernel

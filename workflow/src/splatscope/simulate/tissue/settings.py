@@ -24,10 +24,11 @@ class TissueSettings:
     grip_squeeze: float = 0.5  # thickness between closed jaws over the thickness when caught
     grip_closing_s: float = 0.15
 
-    clip_gap_mm: float = 0.5  # between the closed legs of a clip
-    clip_width_mm: float = 1.6  # along the tube
+    clip_gap_mm: float = 0.9  # between the closed legs of a clip
+    clip_width_mm: float = 1.2  # along the tube
+    clip_taper_mm: float = 2.0  # beside the clip, over which the tube gets as thick as it was
     clip_closing_s: float = 0.2
-    tubes: frozenset[int] = frozenset({CYSTIC_DUCT, CYSTIC_ARTERY})  # classes that a clip closes: hollow, so they flatten
+    tubes: frozenset[int] = frozenset({CYSTIC_DUCT, CYSTIC_ARTERY})  # classes that a clip closes: hollow, they flatten
 
     # mm/s of blood from each mm^2 that is cut or torn open, by class; of an artery only while its supply is open
     bleeding_mm_s: tuple[tuple[int, float], ...] = ((LIVER, 2.0), (CYSTIC_ARTERY, 300.0))

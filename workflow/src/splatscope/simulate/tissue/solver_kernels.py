@@ -31,7 +31,6 @@ def predict(
 Block = wp.types.vector(length=9, dtype=float)
 
 
-
 @wp.kernel
 def prepare_blocks(
     inverse_mass: wp.array(dtype=float),
@@ -57,9 +56,7 @@ def prepare_blocks(
     size = wp.trace(a) / 3.0
     theta = 1.0 + size / (size + alpha)
     m = wp.inverse(a * theta + wp.identity(n=3, dtype=float) * alpha)
-    blocks[tet] = Block(
-        m[0, 0], m[1, 1], m[2, 2], m[0, 1], m[0, 2], m[1, 2], alpha, 1.0 / theta, soft[1] / soft[0]
-    )
+    blocks[tet] = Block(m[0, 0], m[1, 1], m[2, 2], m[0, 1], m[0, 2], m[1, 2], alpha, 1.0 / theta, soft[1] / soft[0])
 
 
 @wp.kernel

@@ -12,20 +12,22 @@ from splatscope.meshes.distance_fields import SampledField
 from splatscope.simulate.tissue import actions, changes
 from splatscope.simulate.tissue.bleeding import BleedingSource
 from splatscope.simulate.tissue.body import Body, Bonds
-from splatscope.simulate.tissue.clips import Clip
+from splatscope.simulate.tissue.bond_set import BondSet
+from splatscope.simulate.tissue.clips import Clip, Clips
 from splatscope.simulate.tissue.contacts import Contacts
 from splatscope.simulate.tissue.elements import Elements
 from splatscope.simulate.tissue.events import TissueEvent
 from splatscope.simulate.tissue.grips import Grips
 from splatscope.simulate.tissue.heat import Heat, Smoke
 from splatscope.simulate.tissue.launches import Launches
-from splatscope.simulate.tissue.pairs import Pairs
 from splatscope.simulate.tissue.settings import TissueSettings
 from splatscope.simulate.tissue.solver_kernels import predict
 from splatscope.simulate.tissue.tool_motion import ToolMotion
 from splatscope.simulate.tissue.tool_state import ToolState
 from splatscope.simulate.tissue.topology import Parting, Surface, Topology
 from splatscope.simulate.tissue.vertex_fields import VertexFields
+
+LED_WEIGHT = 10.0  # times their mass, of vertices in jaws or pressed by an instrument
 
 
 class Tissue:
@@ -51,7 +53,7 @@ class Tissue:
             raise ValueError(f"expected one or more bodies of different names, got {self.bodies}")
         sizes = [len(body.mesh.vertices) for body in bodies]
         self.body_starts = np.cumsum([0, *sizes])  # first vertex of each body; its own vertices follow in order
-        bonds = bonds if bonds is not None else Bonds()
+        bonds = bonds if bonds is not None else Bonds.none()
         _check_bonds(bonds, sizes)
         self.rest = np.concatenate([body.mesh.vertices for body in bodies]).astype(np.float32)
         tets = np.concatenate([body.mesh.tets + start for body, start in zip(bodies, self.body_starts)])
@@ -67,7 +69,8 @@ class Tissue:
         self.fields.add("inverse_mass", np.zeros(len(self.rest), np.float32), float)
         self.elements = Elements(bodies, tets, self.rest, device)
         self.heat = Heat(self.settings, self.elements, self.fields, device)
-        self.pairs = Pairs(bonds, self.body_starts, device)
+        self.bonds = BondSet(bonds, self.body_starts, device)
+        self.clip_set = Clips(self.settings, device)
         self.grips = Grips(self.settings, device)
         self._contacts = Contacts(self.settings, obstacle, device)
         spread = np.random.default_rng(seed).normal(1, self.settings.strength_spread, len(tets))
@@ -77,10 +80,10 @@ class Tissue:
 
         self.time_s = 0.0
         self.bleeding: list[BleedingSource] = []
-        self.clips: list[Clip] = []
         self._tools: dict[str, ToolState] = {}
         self._step_s = 1 / self.settings.substeps_per_s
         self._pending: list[TissueEvent] = []
+        self._led = np.zeros(0, np.int32)
         self._update_mass()
 
     # what it is now
@@ -121,6 +124,11 @@ class Tissue:
         return self.topology.version
 
     @property
+    def clips(self) -> list[Clip]:
+        """All clips, with their poses now."""
+        return self.clip_set.placed
+
+    @property
     def smoke(self) -> list[Smoke]:
         """Vapour of the last interval."""
         return self.heat.smoke
@@ -142,6 +150,7 @@ class Tissue:
             self._pending.append(self.release(name))
         steps = max(1, math.ceil(duration_s * self.settings.substeps_per_s - 1e-6))
         self._set_step(duration_s / steps)
+        self._weigh_down(np.union1d(self.grips.vertices(), self._contacts.pressed()))
         motion = ToolMotion(self._tools, tools, steps, self.device)
         launches = self._launches(motion, self.positions)
         for step in range(steps):
@@ -150,23 +159,12 @@ class Tissue:
         self.time_s += duration_s
         events, self._pending = self._pending, []
         positions = self.positions
+        self.clip_set.finish(duration_s)
         events += changes.slip(self, duration_s, positions)
         events += changes.break_bonds(self, positions)
         events += changes.heat(self, duration_s, tools, positions)
         events += changes.tear(self, duration_s, self.positions, self._stress)
-        for number, clip in enumerate(self.clips):
-            self.pairs.set_clip(number, *clip.follow(self.positions, duration_s, self.settings))
         return events
-
-    def settle(self, duration_s: float) -> None:
-        """Let everything sink to where it lies under its own weight, without anything breaking, and begin there."""
-        strength, self.strength_pa = self.strength_pa, np.full_like(self.strength_pa, np.inf)
-        self.pairs.hold()
-        self.advance(duration_s, {})
-        self.pairs.hold_no_more(self.positions)
-        self.strength_pa = strength
-        self.fields.write("previous", self.positions)
-        self.time_s = 0.0
 
     def grasp(self, tool: str) -> TissueEvent:
         """Hold the tissue between the jaws of a tool, as it was at the last `advance`, until release or slip."""
@@ -206,23 +204,35 @@ class Tissue:
         self._update_mass()
         gone = np.flatnonzero(self.masses == 0)
         self.grips.drop_vertices(gone)
-        loose = np.flatnonzero(np.isin(self.pairs.vertices, gone).any(1))
+        loose = np.flatnonzero(np.isin(self.bonds.vertices, gone).any(1))
         if len(loose):
-            self.pairs.break_pairs(loose)
+            self.bonds.fail(loose)
         self.heat.topology_changed()
 
     def _update_mass(self) -> None:
         self.masses = self.elements.masses(self.topology)  # g [V]; 0 where nothing is left
+        self._write_inverse_mass()
+        self._contacts.surface_changed(self.surface(), self.vertex_body, self.fields)
+
+    def _write_inverse_mass(self) -> None:
         free = ~self.fixed & (self.masses > 0)
         inverse = np.divide(1, self.masses, out=np.zeros_like(self.masses), where=free)
+        inverse[self._led] /= LED_WEIGHT
         self.fields.write("inverse_mass", inverse.astype(np.float32))
-        self._contacts.surface_changed(self.surface(), self.vertex_body, self.fields)
+        self.elements.material_changed()
+
+    def _weigh_down(self, led: np.ndarray) -> None:
+        """Vertices that instruments lead are heavy: elasticity then moves the tissue behind them instead of throwing them
+        back every substep."""
+        if not np.array_equal(led, self._led):
+            self._led = led
+            self._write_inverse_mass()
 
     def _set_step(self, step_s: float) -> None:
         """Velocities are displacements over the last step: another step takes other displacements."""
         if step_s != self._step_s:
-            here = self.positions
-            self.fields.write("previous", here - (here - self.fields.read("previous")) * np.float32(step_s / self._step_s))
+            here, ratio = self.positions, np.float32(step_s / self._step_s)
+            self.fields.write("previous", here - (here - self.fields.read("previous")) * ratio)
             self._step_s = step_s
 
     def _launches(self, motion: ToolMotion, positions: np.ndarray) -> Launches:
@@ -232,7 +242,8 @@ class Tissue:
         state = [fields["positions"], fields["previous"], fields["inverse_mass"]]
         launches.add(predict, fields.count, [*state, math.exp(-settings.damping_per_s * step), fall])
         self.elements.add_to(launches, fields, step)
-        self.pairs.add_to(launches, state[0], state[2], step)
+        self.bonds.add_to(launches, state[0], state[2], step)
+        self.clip_set.add_to(launches, state[0], state[2])
         self.grips.add_to(launches, motion, state[0], state[2], step)
         faces = self.surface().faces
         held = np.zeros((len(faces), len(motion.names)), bool)

@@ -51,9 +51,7 @@ class Topology:
             tet, face = np.nonzero(self.active[:, None] & ((self.neighbours < 0) | ~self.active[beyond]))
             corner = OUTWARD[face]
             faces = np.take_along_axis(self.tets[tet], corner, axis=1)
-            self._surface = Surface(
-                faces, tet.astype(np.int32), corner.astype(np.int8), ~self._outer[tet, face]
-            )
+            self._surface = Surface(faces, tet.astype(np.int32), corner.astype(np.int8), ~self._outer[tet, face])
         return self._surface
 
     def pieces(self, kept: np.ndarray) -> np.ndarray:
