@@ -374,6 +374,19 @@ def test_labels_say_what_the_hands_do(operations):
     assert set(notes.outcome) <= {"done", "retried", "skipped"} and notes.step.iloc[0] == "expose"
 
 
+def test_labels_stay_in_the_vocabulary_whatever_is_grasped():
+    _, commands, _ = operate(scenario(steps=[{"do": "expose"}]), held_class=13)  # CholecT50 has grasp, not retract
+    table = triplet_table(commands)
+    targets = table.groupby("verb").target.agg(set).to_dict()
+    assert targets["grasp"] == {"gallbladder", "cystic_artery"} and targets["retract"] == {"gallbladder"}
+
+
+def test_landmarks_that_fall_away_are_not_followed():
+    _, commands, _ = operate(scenario(steps=[{"do": "clip", "count": 2}], attempts=1), falls_mm_s=400.0)
+    lowest = min(work_point(command, "right")[2] for command in commands if command.tools)
+    assert -60 < lowest < -20 and len(commands) < 600
+
+
 def test_frames_without_instruments_have_a_row():
     _, commands, _ = operate(scenario(steps=[{"do": "inspect", "seconds": 1}]))
     table = triplet_table(commands)

@@ -61,6 +61,7 @@ class Hand:
         self.heating_w = 0.0
         self.label = IDLE  # CholecT50 verb and target
         self.holding = False  # tissue between the jaws
+        self.held_class: int | None = None  # of the class table, what was grasped last
         self.retraction: Expose | None = None  # what this hand is to hold until it puts the instrument away
 
     @property

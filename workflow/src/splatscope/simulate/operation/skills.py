@@ -149,7 +149,7 @@ def grasp(ws: Workspace, hand: Hand, place: Place, normal: np.ndarray, target: s
         yield from until(ws, ws.time_s + hand.open_to(0.8, ws.time_s))
         yield from back_off(ws, hand)
         return None
-    hand.holding = True
+    hand.holding, hand.held_class = True, event.class_id
     ws.name_action(hand, "grasp", target, event.class_id)
     yield from ws.wait(0.2)
     return event

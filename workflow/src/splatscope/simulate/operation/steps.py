@@ -54,7 +54,7 @@ def expose(ws: Workspace, step: course.Expose) -> Moments:
 def retract(ws: Workspace, hand: Hand, goal: np.ndarray) -> Moments:
     """Pull what is held to `goal` [3], or beside it where another instrument is, and stay."""
     goal = kept_clear(skills.others(ws, hand), hand, goal)
-    ws.name_action(hand, "retract", hand.label[1])
+    ws.name_action(hand, "retract", "gallbladder", hand.held_class)
     end = ws.time_s + hand.move(goal, ws.time_s, 6.0, PULLING)
     while ws.time_s < end and hand.holding:
         yield
