@@ -77,6 +77,7 @@ class Bars:
         self.calls += 1
         layer = bar_layer(depth, self.where)
         points = {"tip": np.array([0, 0, float(np.max(depth))]), "off": np.array([400.0, 0, 50])}
+        points |= {"before": np.array([30.0, 0, 78]), "buried": np.array([30.0, 5, 82])}
         pose = make_transform(np.eye(3), [1, 2, 3])
         return Candidate(layer, lambda: layer, "bar", 14, pose, "tool", points["tip"], {"opening": 3.0}, points, 1.0)
 
@@ -201,7 +202,9 @@ def test_a_mixed_frame_describes_its_new_instance():
     assert (new["instance"], new["name"], new["class_id"], new["class_name"]) == (2, "bar", 14, "needle driver")
     assert new["visible_px"] == new["amodal_px"] == 480 and new["visibility"] == 1
     assert np.array(new["camera_from_tool"])[:3, 3].tolist() == [1, 2, 3] and new["joints"] == {"opening": 3.0}
-    assert new["keypoints"] == {"tip": [40.0, 32.0, 2], "off": [0.0, 0.0, 0]}
+    seen = {name: visibility for name, (_, _, visibility) in new["keypoints"].items()}
+    assert seen == {"tip": 2, "off": 0, "before": 2, "buried": 1}
+    assert new["keypoints"]["tip"][:2] == [40, 32]
     assert frame.meta["instances"] == plane_frame().meta["instances"]  # what came in is not touched
 
 
