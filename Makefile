@@ -45,6 +45,12 @@ bench-splat: setup
 bench-splat-cuda: setup
 	. $(BIN)/activate && python bench/splat_cuda.py
 
+# The simulator beside Newton, MuJoCo and Blender Cycles, which get an environment of their own; results/bench/sim.json.
+bench-sim: setup
+	test -x results/bench/peers/bin/python || $(BIN)/uv venv --quiet --python 3.11 results/bench/peers
+	$(BIN)/uv pip install --quiet --python results/bench/peers/bin/python -r bench/peers/simulators.txt
+	. $(BIN)/activate && python bench/sim_engine.py --peers results/bench/peers/bin/python
+
 # 24 random frames of the simulated operations: results/simulate/contact.jpg.
 sheet-sim: setup
 	. $(BIN)/activate && snakemake --cores all results/simulate/contact.jpg

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from tissue_material import WEIGHTLESS, ball, body, scissors, tool, tube, volumes
 
 from splatscope.meshes.tet_quality import boundary_faces
 from splatscope.meshes.tetrahedra import pinched_vertices
@@ -10,6 +9,7 @@ from splatscope.simulate.tissue.colouring import colour, is_valid
 from splatscope.simulate.tissue.settings import CYSTIC_ARTERY, CYSTIC_DUCT, LIVER
 from splatscope.simulate.tissue.tissue import Tissue
 from splatscope.simulate.tissue.topology import Topology
+from tissue_material import WEIGHTLESS, ball, body, scissors, tool, tube, volumes
 
 FRAME_S = 1 / 60
 ALONG_Y = np.array([[0, 1.0, 0], [1, 0, 0], [0, 0, -1]]).T  # jaws close along y, the tool comes from above

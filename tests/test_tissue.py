@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import warp as wp
-from tissue_material import WEIGHTLESS, ball, body, box, tool, tube, volumes
 
 from splatscope.meshes.distance_fields import SampledField
 from splatscope.simulate.tissue.body import Body, Bonds, TissueMaterial
 from splatscope.simulate.tissue.settings import CYSTIC_ARTERY, CYSTIC_DUCT, LIVER, TissueSettings
 from splatscope.simulate.tissue.tissue import Tissue
 from splatscope.simulate.tissue.tool_state import ToolState
+from tissue_material import WEIGHTLESS, ball, body, box, tool, tube, volumes
 
 FRAME_S = 1 / 60
 UNDAMPED = TissueSettings(damping_per_s=0, gravity_mm_s2=(0, 0, -9810))
@@ -44,7 +44,7 @@ def test_free_fall_follows_the_formula():
 def test_momentum_is_kept_without_outer_forces():
     mesh = ball(10, 4)
     tissue = Tissue([body(mesh, young_kpa=5)], settings=replace(UNDAMPED, gravity_mm_s2=(0, 0, 0)))
-    spin = np.cross([0, 0, 6.0], mesh.vertices) + [40, 0, 0]
+    spin = np.cross([0, 0, 6.0], mesh.vertices) + np.array([40, 0, 0])
     stretch = 0.3 * mesh.vertices * [1, -1, 0]
     start = (tissue.positions + stretch).astype(np.float32)
     tissue.fields.write("positions", start)
@@ -99,13 +99,13 @@ def test_pulled_tissue_keeps_its_volume_and_lies_still_afterwards():
     top = np.array([0, 0, tissue.positions[:, 2].max() + 0.5])
     tissue.advance(FRAME_S, {"left": tool(top)})
     assert tissue.grasp("left").amount >= 3
-    run(tissue, 0.5, lambda share: {"left": tool(top + [0, 0, 8 * share])})
+    run(tissue, 0.5, lambda share: {"left": tool(top + np.array([0, 0, 8 * share]))})
     assert tissue.positions[:, 2].max() > top[2] + 5
     now = volumes(tissue)
     assert now.sum() == pytest.approx(mesh.volumes().sum(), rel=0.03) and (now > 0).all()
-    run(tissue, 0.6, lambda share: {"left": tool(top + [0, 0, 8])})
+    run(tissue, 0.6, lambda share: {"left": tool(top + np.array([0, 0, 8]))})
     before = tissue.positions
-    run(tissue, 0.1, lambda share: {"left": tool(top + [0, 0, 8])})
+    run(tissue, 0.1, lambda share: {"left": tool(top + np.array([0, 0, 8]))})
     assert np.abs(tissue.positions - before).max() < 0.05
 
 
@@ -217,20 +217,20 @@ def test_grasped_tissue_follows_until_it_slips():
     event = tissue.grasp("left")
     assert (event.body, event.class_id) == ("liver", LIVER) and event.amount >= 3
     held = tissue.grips.held["left"].vertices
-    run(tissue, 0.4, lambda share: {"left": tool(grip + [0, 3 * share, 4 * share])})
+    run(tissue, 0.4, lambda share: {"left": tool(grip + np.array([0, 3 * share, 4 * share]))})
     moved = (tissue.positions - mesh.vertices)[held]
     assert np.allclose(moved[:, 1:], [3, 4], atol=0.3)
     force = tissue.grips.held["left"].force_n
     assert 0.05 < force < tissue.settings.grip_slip_n
     released = tissue.release("left")
     assert released.amount == len(held) and not tissue.grips.held
-    run(tissue, 1.0, lambda share: {"left": tool(grip + [0, 3, 4])})
+    run(tissue, 1.0, lambda share: {"left": tool(grip + np.array([0, 3, 4]))})
     assert np.abs(tissue.positions - mesh.vertices).max() < 0.3
 
     weak = Tissue([body(mesh, fixed=mesh.vertices[:, 2] < 1)], settings=replace(WEIGHTLESS, grip_slip_n=0.6 * force))
     weak.advance(FRAME_S, {"left": tool(grip)})
     weak.grasp("left")
-    events = run(weak, 0.4, lambda share: {"left": tool(grip + [0, 3 * share, 4 * share])})
+    events = run(weak, 0.4, lambda share: {"left": tool(grip + np.array([0, 3 * share, 4 * share]))})
     assert [event.kind for event in events] == ["slip"] and events[0].amount > 0.6 * force
     assert not weak.grips.held
 

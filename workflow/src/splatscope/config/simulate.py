@@ -20,9 +20,10 @@ class SimulateConfig(Section):
     """Size of the tetrahedra: demo has about 8,000 of them, standard about 19,000."""
     max_duration_s: float = Field(default=150.0, gt=0)
     """An operation that is not finished after this many simulated seconds is ended there."""
-    physics_rate_hz: int = Field(default=60, ge=30, le=240)
-    """Steps of tools and tissue in a simulated second; a multiple of frames_per_second."""
-    substeps: int = Field(default=15, ge=5, le=60)
+    physics_rate_hz: int = Field(default=30, ge=30, le=240)
+    """How often in a simulated second the surgeon looks and moves and contacts are searched; a multiple of
+    frames_per_second."""
+    substeps: int = Field(default=30, ge=5, le=60)
     """Solver substeps in one of these steps. More make tissue stiffer and slower to compute."""
 
     width: int = Field(default=320, ge=32, multiple_of=2)

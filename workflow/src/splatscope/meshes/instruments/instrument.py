@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 from splatscope.geometry import apply, make_transform
 from splatscope.meshes.mesh import Mesh, concatenate
 from splatscope.meshes.scene import Part
-from splatscope.simulate.tissue.tool_state import ToolState
+from splatscope.simulate.tissue.tool_state import Blade, ToolState
 
 Joints = Mapping[str, float]  # degrees by name
 LinkMeshes = dict[str, list[tuple[Mesh, str]]]  # by link: meshes in the link's frame, each with its material
@@ -46,6 +46,7 @@ class Instrument(ABC):
     joints: ClassVar[dict[str, tuple[float, float]]]  # lowest and highest angle, degrees
     rest: ClassVar[dict[str, float]]
     electrode: ClassVar[bool] = False  # whether it can heat tissue
+    cuts: ClassVar[bool] = False  # whether it parts what lies between its jaws when they close
 
     @classmethod
     @abstractmethod
@@ -124,7 +125,15 @@ class Instrument(ABC):
             self.closed(joints),
             heating_w,
             self.heat_point(joints),
+            self.blade(joints) if self.cuts else None,
         )
+
+    def blade(self, joints: Joints | None = None) -> Blade:
+        """The rectangle that the jaws sweep when they close: as long and as wide as their gripping region."""
+        grip = self.grip(joints)
+        along = np.cross(grip.axis, [0.0, 1, 0])
+        along = along / np.linalg.norm(along)
+        return Blade(grip.point, np.cross(along, grip.axis), along, 2 * grip.reach_mm, 2 * grip.reach_mm)
 
     def closed(self, joints: Joints | None = None) -> float:
         """How far the jaws are closed: 0 open .. 1; without jaws 0."""

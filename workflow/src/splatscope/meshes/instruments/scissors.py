@@ -31,6 +31,7 @@ class Scissors(StraightJaws):
 
     name = "scissors"
     class_id = SCISSORS
+    cuts = True
     verb_name = "scissors"
     rest = {"opening": 30.0}
     electrode = True

@@ -33,33 +33,30 @@ def sources_of(
     clips: list[Clip],
     settings: TissueSettings,
 ) -> list[BleedingSource]:
-    """The sources that opened faces make: one on each side of parenchyma, and one at each end of an artery that hangs
-    together with its supply (its fixed vertices) without a clip on the way."""
+    """The sources that opened faces make: the raw surface of parenchyma, and the end of an artery that hangs together
+    with its supply (its fixed vertices) without a clip on the way."""
     sources = []
     tets = parting.opened[:, :, 0]
     for class_id, speed in settings.bleeding_mm_s:
         for body in np.unique(tet_body[tets[tet_class[tets] == class_id]]):
-            vessel = (tet_body == body) & (tet_class == class_id)
-            labels = supplied_pieces(vessel, topology, fixed, clips) if class_id in settings.arteries else None
-            for side in (0, 1):
-                here = vessel[tets[:, side]]
-                if labels is not None:
-                    here &= labels[tets[:, side]]
-                area = float(areas[here].sum())
-                if area < settings.least_bleeding_area_mm2:
-                    continue
-                corners = topology.tets[tets[here, side]]
-                centre = (positions[corners].mean(1) * areas[here, None]).sum(0) / area
-                vertex = corners.ravel()[((positions[corners.ravel()] - centre) ** 2).sum(1).argmin()]
-                tet = tets[here, side][(corners == vertex).any(1).argmax()]
-                sources.append(BleedingSource(int(vertex), int(tet), int(body), class_id, area * speed / 1e3))
-                if labels is None:
-                    break  # the two sides of a cut in parenchyma bleed as one
+            bloody = (tet_body == body) & (tet_class == class_id)
+            if class_id in settings.arteries:
+                bloody = supplied_pieces(bloody, topology, fixed, clips)
+            here = bloody[tets].any(1)
+            area = float(areas[here].sum())
+            if area < settings.least_bleeding_area_mm2:
+                continue
+            beside = np.where(bloody[tets[here, 0]], tets[here, 0], tets[here, 1])
+            corners = topology.tets[beside]
+            centre = (positions[corners].mean(1) * areas[here, None]).sum(0) / area
+            vertex = corners.ravel()[((positions[corners.ravel()] - centre) ** 2).sum(1).argmin()]
+            tet = beside[(corners == vertex).any(1).argmax()]
+            sources.append(BleedingSource(int(vertex), int(tet), int(body), class_id, area * speed / 1e3))
     return sources
 
 
 def supplied_pieces(vessel: np.ndarray, topology: Topology, fixed: np.ndarray, clips: list[Clip]) -> np.ndarray:
-    """bool [T]: tetrahedra of an artery that blood reaches; where nothing is fixed, the largest piece has the supply."""
+    """bool [T]: tetrahedra of an artery that blood reaches; where nothing is fixed, the largest piece is supplied."""
     labels = topology.pieces(vessel)
     count = int(labels.max(initial=-1)) + 1
     if count == 0:

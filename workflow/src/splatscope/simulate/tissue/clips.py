@@ -19,7 +19,7 @@ FEWEST_HELD = 6
 
 @dataclass
 class Clip:
-    """A clip on a tube. Its frame: x the way the legs close, y along the tube, z along the legs, origin in the middle."""
+    """A clip on a tube. Its frame: x the way the legs close, y along the tube, z along the legs, origin between."""
 
     body: str
     class_id: int

@@ -166,6 +166,16 @@ class Tissue:
         events += changes.tear(self, duration_s, self.positions, self._stress)
         return events
 
+    def settle(self, duration_s: float) -> None:
+        """Let everything sink to where it lies under its own weight, nothing tearing meanwhile, and begin there at rest."""
+        strength, self.strength_pa = self.strength_pa, np.full_like(self.strength_pa, np.inf)
+        self.bonds.hold()
+        self.advance(duration_s, {})
+        self.bonds.hold_no_more(self.positions)
+        self.strength_pa = strength
+        self.fields.write("previous", self.positions)
+        self.time_s = 0.0
+
     def grasp(self, tool: str) -> TissueEvent:
         """Hold the tissue between the jaws of a tool, as it was at the last `advance`, until release or slip."""
         return actions.grasp(self, tool, self._state_of(tool))
@@ -222,8 +232,8 @@ class Tissue:
         self.elements.material_changed()
 
     def _weigh_down(self, led: np.ndarray) -> None:
-        """Vertices that instruments lead are heavy: elasticity then moves the tissue behind them instead of throwing them
-        back every substep."""
+        """Vertices that instruments lead are heavy: elasticity then moves the tissue behind them instead of throwing
+        them back every substep."""
         if not np.array_equal(led, self._led):
             self._led = led
             self._write_inverse_mass()

@@ -29,7 +29,6 @@ class Parting:
     """What a change of topology did."""
 
     parents: np.ndarray  # int32 [N] vertex that each new vertex is a copy of
-    touched: np.ndarray  # int32 [K] vertices, old and new, whose tetrahedra changed
     opened: np.ndarray  # int32 [M, 2, 2] (tetrahedron, face) on either side of each face that opened
 
 
@@ -59,8 +58,9 @@ class Topology:
         kept = kept & self.active
         tet, face = np.nonzero(kept[:, None] & (self.neighbours >= 0) & kept[self.neighbours // 4])
         beyond = self.neighbours[tet, face] // 4
-        labels = _components(tet, beyond, len(self.tets))
-        return np.where(kept, np.unique(labels, return_inverse=True)[1], -1).astype(np.int32)
+        labels = np.full(len(self.tets), -1, np.int32)
+        labels[kept] = np.unique(_components(tet, beyond, len(self.tets))[kept], return_inverse=True)[1]
+        return labels
 
     def separate(self, side: np.ndarray, core: np.ndarray) -> Parting:
         """Part tetrahedra of different `side` bool [T] at the faces that hold a vertex of `core` (indices).
@@ -107,9 +107,7 @@ class Topology:
             gone &= ~rescued
         removed = np.flatnonzero(gone & self.active)
         self.active = left
-        parting = self._apply(split, nothing)
-        parting.touched = np.union1d(parting.touched, self.tets[removed].ravel()).astype(np.int32)
-        return parting
+        return self._apply(split, nothing, removed)
 
     def _faces_between(self, side: np.ndarray, core: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(tetrahedron, face) of all faces, from both sides, between sides and with a vertex of the core."""
@@ -139,7 +137,7 @@ class Topology:
         ).reshape(-1, 4)
         return _Split(self.tets, self.vertex_count, star, touched, labels)
 
-    def _apply(self, split: _Split, parted: np.ndarray) -> Parting:
+    def _apply(self, split: _Split, parted: np.ndarray, removed: np.ndarray | tuple = ()) -> Parting:
         tet, face = np.nonzero(parted)
         beyond = self.neighbours[tet, face]
         self.tets[split.star] = split.tets
@@ -148,13 +146,12 @@ class Topology:
         there = np.sort(self.tets[(beyond // 4)[:, None], OUTWARD[beyond % 4]], axis=1)
         opened = (here != there).any(1)
         self.neighbours[tet[opened], face[opened]] = -1
-        self.version += 1
-        self._surface = None
-        made = np.arange(self.vertex_count - len(split.parents), self.vertex_count)
-        touched = np.concatenate([np.flatnonzero(split.touched), made]).astype(np.int32)
+        if opened.any() or len(removed) or len(split.parents):
+            self.version += 1
+            self._surface = None
         once = opened & (4 * tet + face < beyond)
         sides = np.stack([np.stack([tet, face], -1), np.stack([beyond // 4, beyond % 4], -1)], 1)
-        return Parting(split.parents, touched, sides[once].astype(np.int32))
+        return Parting(split.parents, sides[once].astype(np.int32))
 
 
 class _Split:
