@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import warp as wp
@@ -28,6 +29,10 @@ from splatscope.simulate.tissue.topology import Parting, Surface, Topology
 from splatscope.simulate.tissue.vertex_fields import VertexFields
 
 LED_WEIGHT = 10.0  # times their mass, of vertices in jaws or pressed by an instrument
+
+
+SETTLING_DAMPING_PER_S = 100.0  # as in honey: things sink at a tenth of a metre a second
+CONTACT_SEARCHES_PER_S = 30
 
 
 class Tissue:
@@ -169,10 +174,12 @@ class Tissue:
     def settle(self, duration_s: float) -> None:
         """Let everything sink to where it lies under its own weight, nothing tearing meanwhile, and begin there at rest."""
         strength, self.strength_pa = self.strength_pa, np.full_like(self.strength_pa, np.inf)
+        settings, self.settings = self.settings, replace(self.settings, damping_per_s=SETTLING_DAMPING_PER_S)
         self.bonds.hold()
-        self.advance(duration_s, {})
+        for _ in range(round(duration_s * CONTACT_SEARCHES_PER_S)):
+            self.advance(1 / CONTACT_SEARCHES_PER_S, {})
         self.bonds.hold_no_more(self.positions)
-        self.strength_pa = strength
+        self.strength_pa, self.settings = strength, settings
         self.fields.write("previous", self.positions)
         self.time_s = 0.0
 
