@@ -15,6 +15,7 @@ from splatscope.simulate.tissue.tool_motion import ToolMotion
 from splatscope.simulate.tissue.topology import Surface
 from splatscope.simulate.tissue.vertex_fields import VertexFields
 
+TOUCH_MM = 0.02  # clearance at which tissue is taken to lie on the surroundings
 REACH_MM = 1.5  # beyond contact, for what the tissue moves during an interval
 
 
@@ -33,6 +34,8 @@ class Contacts:
         self._settings, self._device = settings, device
         self._grid = None
         self._tool_faces = np.zeros((0, 3), np.int32)
+        self._organ_pairs = _Pairs(self._tool_faces, np.zeros(0, np.int32))
+        self._off_obstacle = np.zeros(0, np.int32)
         if obstacle is not None:
             values = wp.array(np.ascontiguousarray(obstacle.values, np.float32), dtype=float, device=device)
             self._grid = values, wp.vec3(*map(float, obstacle.origin)), float(obstacle.spacing)
@@ -77,8 +80,8 @@ class Contacts:
         most = settings.separation_mm_s * step_s
         state = [fields["positions"], fields["previous"], fields["inverse_mass"]]
         tool_pairs = self._near_tools(motion, held_faces, fields)
-        self._tool_faces = tool_pairs.faces
         organ_pairs = self._near_organs(fields, positions)
+        self._tool_faces, self._organ_pairs = tool_pairs.faces, organ_pairs
         counts = len(tool_pairs.faces), len(organ_pairs.faces)
         if sum(counts):
             self._pushes = pushes = wp.zeros(sum(counts), dtype=wp.vec3, device=self._device)
@@ -89,7 +92,7 @@ class Contacts:
                 launches.add(
                     contact_kernels.push_by_tools,
                     counts[0],
-                    [*state, *targets, *capsules, settings.friction, 0, pushes, weights],
+                    [*state, *targets, *capsules, most, settings.friction, 0, pushes, weights],
                 )
             if counts[1]:
                 targets = [self._upload(organ_pairs.faces, wp.vec3i), self._upload(organ_pairs.others, wp.int32)]
@@ -108,6 +111,15 @@ class Contacts:
                 len(near),
                 [*state, self._upload(near, wp.int32), *self._grid, most, settings.friction],
             )
+
+    def touching(self) -> np.ndarray:
+        """Vertices of organs that pushed each other in the last substep, or that the surroundings pushed, ascending."""
+        first = len(self._tool_faces)
+        if not len(self._organ_pairs.faces):
+            return self._off_obstacle
+        pushing = self._pushes.numpy()[first:].any(1)
+        pairs = self._organ_pairs
+        return np.union1d(np.union1d(pairs.faces[pushing], pairs.others[pushing]), self._off_obstacle)
 
     def pressed(self) -> np.ndarray:
         """Vertices that instruments pushed in the last substep, ascending."""
@@ -171,7 +183,9 @@ class Contacts:
             outputs=[self._clearance],
             device=self._device,
         )
-        return self._vertices[self._clearance.numpy() < REACH_MM]
+        clearance = self._clearance.numpy()
+        self._off_obstacle = self._vertices[clearance < TOUCH_MM]
+        return self._vertices[clearance < REACH_MM]
 
     def _upload(self, values: np.ndarray, dtype) -> wp.array:
         return wp.array(np.ascontiguousarray(values, np.int32), dtype=dtype, device=self._device)
