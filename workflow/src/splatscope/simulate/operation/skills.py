@@ -169,8 +169,8 @@ def stroke(
 ) -> Iterator[None]:
     """One stroke of the hook at `place`: under the strand, lift it off, burn, let go.
 
-    Returns what became of the strand: "divided", "burnt" or None. `normal` points out of the tissue, `onward` along the dissection (unit vectors [3]); `force` is 1 or more for
-    another try, which goes deeper and burns longer.
+    Returns what became of the strand: "divided", "burnt" or None. `normal` points out of the tissue, `onward` along the
+    dissection (unit vectors [3]); `force` is 1, or more for another try, which goes deeper and burns longer.
     """
     yield from hover(ws, hand, place, normal)
     ws.name_action(hand, "dissect", target)
