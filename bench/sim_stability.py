@@ -34,7 +34,7 @@ GALLBLADDER = 10
 
 def liver(rng: np.random.Generator) -> TetMesh:
     radii = np.array([40, 28, 14], np.float32) * rng.uniform(0.8, 1.2, 3).astype(np.float32)
-    return stuff(lambda points: sdf.ellipsoid(points, (0, 0, -radii[2]), radii), *_box(radii, -radii[2]), 8.0)
+    return stuff(lambda points: sdf.ellipsoid(points, (0, 0, -radii[2]), radii), *_box(radii, -radii[2]), 9.0)
 
 
 def _box(radii, height) -> tuple[np.ndarray, np.ndarray]:
@@ -50,7 +50,7 @@ def gallbladder(rng: np.random.Generator) -> TetMesh:
         bag = sdf.cone(points, (10, 0, radius + 1), (-6, 0, radius + 1), radius, 0.55 * radius)
         return sdf.smooth_union(bag, sdf.tube(points, path, 3.2, 1.0), 3.0)
 
-    return stuff(field, (-42, -16, -2), (28, 16, 2 * radius + 8), 2.8)
+    return stuff(field, (-42, -16, -2), (28, 16, 2 * radius + 8), 3.2)
 
 
 def scene(rng: np.random.Generator) -> tuple[Tissue, list[float]]:
@@ -181,7 +181,7 @@ def volume_of(tissue: Tissue, body: int) -> float:
 
 def measure(tissue: Tissue, rest: list[float], worst: dict) -> None:
     volumes = signed_volumes(tissue)
-    worst["finite"] &= bool(np.isfinite(tissue.positions).all())
+    worst["finite"] &= bool(np.isfinite(volumes).all())
     worst["inverted"] = max(worst["inverted"], float((volumes[tissue.active] < 0).mean()))
     for body, before in enumerate(rest):
         now = volumes[tissue.tet_body == body].sum()

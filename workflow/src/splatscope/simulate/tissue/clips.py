@@ -15,6 +15,7 @@ from splatscope.simulate.tissue.settings import TissueSettings
 from splatscope.simulate.tissue.tool_state import ToolState
 
 FEWEST_HELD = 6
+TAPER_EDGES = 1.5  # a taper shorter than this many edges would turn tetrahedra inside out
 
 
 @dataclass
@@ -27,6 +28,7 @@ class Clip:
     vertices: np.ndarray  # int32 [N] inside
     caught: np.ndarray  # [N, 3] mm in the clip's frame when it was set
     world_from_clip: np.ndarray  # [4, 4] now
+    taper_mm: float  # beside the clip, over which the tube gets as thick as it was
     open_mm: float  # distance of the legs when it was set
     closed_mm: float  # distance of the legs now
     held_s: float = 0.0
@@ -40,7 +42,7 @@ class Clip:
         share = min(1.0, self.held_s / settings.clip_closing_s)
         self.closed_mm = self.open_mm + share * (settings.clip_gap_mm - self.open_mm)
         ratio = self.closed_mm / self.open_mm
-        away = np.clip((np.abs(self.caught[:, 1]) - settings.clip_width_mm / 2) / settings.clip_taper_mm, 0, 1)
+        away = np.clip((np.abs(self.caught[:, 1]) - settings.clip_width_mm / 2) / self.taper_mm, 0, 1)
         flattened = self.caught.copy()
         flattened[:, 0] *= ratio + (1 - ratio) * away**2 * (3 - 2 * away)
         return flattened
@@ -107,17 +109,20 @@ def find_clip(
     for (body, class_id), members in tubes.items():
         own = np.unique(tets[members])
         local = apply(invert(frame), positions[own].astype(float))
-        reach = [state.grip_reach_mm, settings.clip_width_mm / 2 + settings.clip_taper_mm, state.grip_reach_mm]
+        corners = positions[tets[members]]
+        edge = np.linalg.norm(corners[:, 0] - corners[:, 1], axis=1).mean()
+        taper = max(settings.clip_taper_mm, TAPER_EDGES * float(edge))
+        reach = [state.grip_reach_mm, settings.clip_width_mm / 2 + taper, state.grip_reach_mm]
         within = (np.abs(local) <= reach).all(1)
         distance = np.linalg.norm(local[within].mean(0)) if within.any() else np.inf
         if within.sum() >= FEWEST_HELD and np.ptp(local[within, 0]) > settings.clip_gap_mm and distance < nearest:
-            nearest, found = distance, (body, class_id, members, own[within], local[within])
+            nearest, found = distance, (body, class_id, members, own[within], local[within], taper)
     if found is None:
         return None
-    body, class_id, members, inside, local = found
+    body, class_id, members, inside, local, taper = found
     middle = local.mean(0)
     middle[0] = (local[:, 0].max() + local[:, 0].min()) / 2
     pose = frame @ make_transform(np.eye(3), middle)
     held = members[np.isin(tets[members], inside).any(1)]
     width = float(np.ptp(local[:, 0]))
-    return Clip(names[body], class_id, held, inside.astype(np.int32), local - middle, pose, width, width)
+    return Clip(names[body], class_id, held, inside.astype(np.int32), local - middle, pose, taper, width, width)

@@ -12,6 +12,8 @@ from splatscope.simulate.tissue.solver_kernels import Block, prepare_blocks, sol
 from splatscope.simulate.tissue.topology import Topology
 from splatscope.simulate.tissue.vertex_fields import VertexFields
 
+WAVE = 4.0  # squared number of substeps that a stress wave takes through a tetrahedron, at the least
+
 
 class Elements:
     """Host arrays are in the order of the bodies; device arrays in the order of colours: `order` maps between."""
@@ -25,6 +27,7 @@ class Elements:
             return np.concatenate([np.full(len(body.mesh.tets), value(body)) for body in bodies])
 
         self.density = per_tet(lambda body: body.material.density)
+        self.young_pa = per_tet(lambda body: body.material.young_kpa) * 1e3
         self.strength_pa = per_tet(lambda body: body.material.strength_kpa) * 1e3
         mu = per_tet(lambda body: body.material.lame_pa[1])
         # at small strains the energy of solve_neo_hookean has Lamé's lambda less mu (Smith et al. 2018, section 3.4)
@@ -58,7 +61,16 @@ class Elements:
 
     def masses(self, topology: Topology) -> np.ndarray:
         """Gram [V]: a quarter of each tetrahedron goes to each of its corners."""
-        share = np.where(topology.active, self.volume * self.density / 4, 0)
+        return self._lumped(self.density, topology)
+
+    def inertia(self, topology: Topology, step_s: float) -> np.ndarray:
+        """Gram [V]: the masses, raised where a stress wave would cross a tetrahedron in less than a step (selective mass
+        scaling). One iteration a step could not carry the forces of small stiff tetrahedra otherwise."""
+        edge = np.cbrt(6 * np.sqrt(2) * self.volume)
+        return self._lumped(np.maximum(self.density, WAVE * self.young_pa * (step_s / edge) ** 2), topology)
+
+    def _lumped(self, density: np.ndarray, topology: Topology) -> np.ndarray:
+        share = np.where(topology.active, self.volume * density / 4, 0)
         return np.bincount(topology.tets.ravel(), np.repeat(share, 4), minlength=topology.vertex_count)
 
     def add_to(self, launches: Launches, fields: VertexFields, step_s: float) -> None:

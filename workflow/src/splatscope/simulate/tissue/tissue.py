@@ -229,6 +229,7 @@ class Tissue:
 
     def _update_mass(self) -> None:
         self.masses = self.elements.masses(self.topology)  # g [V]; 0 where nothing is left
+        self._base_inertia = self.elements.inertia(self.topology, self._step_s)
         self._inverse_mass = None
         self._contacts.surface_changed(self.surface(), self.vertex_body, self.fields)
 
@@ -240,9 +241,9 @@ class Tissue:
         """
         carrying = np.union1d(self.bonds.vertices[~self.bonds.broken].ravel(), self._contacts.touching())
         led = np.union1d(self.grips.vertices(), self._contacts.pressed())
-        inertia = self.masses.copy()
+        inertia = self._base_inertia.copy()
         inertia[carrying] *= CARRYING
-        inertia[led] = np.maximum(CARRYING * self.masses[led], LED_GRAM)
+        inertia[led] = np.maximum(CARRYING * inertia[led], LED_GRAM)
         free = ~self.fixed & (self.masses > 0)
         inverse = np.divide(1, inertia, out=np.zeros_like(inertia), where=free).astype(np.float32)
         if self._inverse_mass is None or not np.array_equal(inverse, self._inverse_mass):
@@ -257,6 +258,7 @@ class Tissue:
             here, ratio = self.positions, np.float32(step_s / self._step_s)
             self.fields.write("previous", here - (here - self.fields.read("previous")) * ratio)
             self._step_s = step_s
+            self._base_inertia = self.elements.inertia(self.topology, step_s)
 
     def _launches(self, motion: ToolMotion, positions: np.ndarray) -> Launches:
         settings, fields, step = self.settings, self.fields, self._step_s
