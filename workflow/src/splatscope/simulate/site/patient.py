@@ -97,7 +97,7 @@ class Patient:
         artery[:, 1] += between(0.9, 1.6) * np.sin(np.linspace(0, 3 * np.pi, len(artery)))  # slack to be stretched
         second = rng.random() < 0.4
         branches = variation.branches or (2 if second else 1)
-        angles = [(between(35, 55), between(-15, 15)), (between(75, 85), between(95, 110))][:branches]
+        angles = [(between(20, 40), between(-30, 0)), (between(45, 60), between(55, 75))][:branches]
 
         liver = LiverShape(
             Lobe(tuple(jitter((38, 67, -26), 2.5)), tuple(np.array([92, 78, 44]) * jitter(np.ones(3), 0.04))),
@@ -125,12 +125,13 @@ def _materials(between) -> dict[str, TissueMaterial]:
     """Young's moduli at small strain, kPa.
 
     Liver parenchyma 3..8 at quasi-static loading, failing at 30..60 (Umale et al. 2013; Kemper et al. 2010). Adipose
-    tissue 1..4 (Alkhouli et al. 2013). The gallbladder and its duct are solids here: 12..30 stands for a wall of some
-    hundred kPa about bile; likewise 30..50 for the artery's wall about blood.
+    tissue 1..4 (Alkhouli et al. 2013). Gallbladder, duct and artery are walls of some hundred kPa about bile or blood,
+    but solids here: the sac's modulus is that of wall and content together, and the artery is held soft enough for
+    tetrahedra of a millimetre. They tear as their walls do, at some hundred kPa.
     """
     return {
         "liver": TissueMaterial(between(3, 8), strength_kpa=between(30, 60)),
-        "gallbladder": TissueMaterial(between(12, 30), strength_kpa=between(60, 120)),
-        "cystic artery": TissueMaterial(between(30, 50), strength_kpa=between(90, 160)),
-        "calot fat": TissueMaterial(between(1.5, 4), density=0.95e-3, strength_kpa=between(6, 12)),
+        "gallbladder": TissueMaterial(between(8, 18), strength_kpa=between(250, 400)),
+        "cystic artery": TissueMaterial(between(8, 15), strength_kpa=between(250, 400)),
+        "calot fat": TissueMaterial(between(1.5, 4), density=0.95e-3, strength_kpa=between(15, 30)),
     }
