@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from splatscope.meshes import distance_fields as sdf
 from splatscope.meshes.distance_fields import SampledField
 from splatscope.meshes.mesh import Mesh
 from splatscope.meshes.organ_fields import ABDOMINAL_WALL, CAVITY_BOX, FAT, GUT
@@ -31,7 +32,7 @@ class Backdrop:
         """The surroundings, with room for the organs that move."""
 
         def fat(points):
-            return np.maximum(organs.omentum(points), GAP_MM - moving.distance(points))
+            return sdf.smooth_subtract(organs.omentum(points), moving.distance(points) - GAP_MM, 4.0)
 
         return cls(
             SampledField.sample_where_near(fat, *FAT_BOX, FAT_MM),

@@ -20,7 +20,7 @@ from splatscope.simulate.site.patient import Patient
 from splatscope.simulate.tissue.body import Body, Bonds
 
 BED_REACH_MM = 2.4  # of bonds across the areolar plane, beyond the surfaces' gap
-SEROSA = 0.05, 3.0  # N/mm and mm at which it fails: holds the artery's branches on the gallbladder
+SEROSA = 0.012, 2.5  # N/mm and mm at which it fails: holds the artery's branches on the gallbladder
 STRAND = 0.02, 2.5  # holds the fat to what it covers
 
 

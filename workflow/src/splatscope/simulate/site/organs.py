@@ -19,7 +19,7 @@ from splatscope.simulate.site.patient import (
     Patient,
 )
 
-BED_GAP, VESSEL_GAP, FAT_GAP = 1.2, 0.6, 0.5  # mm between surfaces
+BED_GAP, VESSEL_GAP, FAT_GAP = 1.2, 0.75, 0.65  # mm between surfaces
 GROOVE_GAP = 4.0  # mm between liver and vessels: its tetrahedra are too coarse to follow them closely
 EMBEDDING = 0.25  # of the sac's radius: how far behind its axis the liver's surface passes
 CALOT_DEPTH_MM, CALOT_ROUND_MM = 6.0, 1.5  # how far behind the vessels' plane its tissue reaches; of its edges

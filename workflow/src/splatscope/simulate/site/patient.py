@@ -97,7 +97,7 @@ class Patient:
         artery[:, 1] += between(0.9, 1.6) * np.sin(np.linspace(0, 3 * np.pi, len(artery)))  # slack to be stretched
         second = rng.random() < 0.4
         branches = variation.branches or (2 if second else 1)
-        angles = [(between(35, 55), between(-15, 15)), (between(75, 85), between(95, 110))][:branches]
+        angles = [(between(20, 40), between(-30, 0)), (between(45, 60), between(55, 75))][:branches]
 
         liver = LiverShape(
             Lobe(tuple(jitter((38, 67, -26), 2.5)), tuple(np.array([92, 78, 44]) * jitter(np.ones(3), 0.04))),
@@ -124,14 +124,15 @@ class Patient:
 def _materials(between) -> dict[str, TissueMaterial]:
     """Young's moduli at small strain, kPa.
 
-    Liver parenchyma 3..8 at quasi-static loading (Umale et al. 2013). Adipose tissue 1..4 (Alkhouli et al. 2013). The
-    gallbladder and its duct are solids here: 12..30 stands for a wall of some hundred kPa about bile; likewise 30..50
-    for the artery's wall about blood. Walls tear at about 1 to 2 MPa; liver and fat at more than the tens of kPa at
-    which specimens fail (Kemper et al. 2010), because a bond pulls at one vertex.
+    Liver parenchyma 3..8 at quasi-static loading, where a bond pulls at one vertex
+    stronger than the 30..60 of specimens (Umale et al. 2013; Kemper et al. 2010). Adipose
+    tissue 1..4 (Alkhouli et al. 2013). Gallbladder, duct and artery are walls of some hundred kPa about bile or blood,
+    but solids here: the sac's modulus is that of wall and content together, and the artery is held soft enough for
+    tetrahedra of a millimetre. They tear as their walls do, at about a MPa.
     """
     return {
-        "liver": TissueMaterial(between(3, 8), strength_kpa=between(90, 160)),
-        "gallbladder": TissueMaterial(between(12, 30), strength_kpa=between(800, 1400)),
-        "cystic artery": TissueMaterial(between(30, 50), strength_kpa=2000),
-        "calot fat": TissueMaterial(between(1.5, 4), density=0.95e-3, strength_kpa=between(25, 50)),
+        "liver": TissueMaterial(between(3, 8), strength_kpa=between(60, 120)),
+        "gallbladder": TissueMaterial(between(8, 18), strength_kpa=between(800, 1400)),
+        "cystic artery": TissueMaterial(between(8, 15), strength_kpa=between(800, 1400)),
+        "calot fat": TissueMaterial(between(1.5, 4), density=0.95e-3, strength_kpa=between(15, 30)),
     }
