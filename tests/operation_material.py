@@ -50,10 +50,19 @@ class FakeSite:
 class FakeTissue:
     """Answers at the next moment. `deaf` names kinds of events that never come, `slips_at_s` when graspers slip."""
 
-    def __init__(self, site: FakeSite, rate_hz: int, deaf: tuple[str, ...] = (), slips_at_s: float | None = None):
+    def __init__(
+        self,
+        site: FakeSite,
+        rate_hz: int,
+        deaf: tuple[str, ...] = (),
+        slips_at_s: float | None = None,
+        held_class: int = 10,
+        falls_mm_s: float = 0.0,
+    ):
         self._rate_hz, self._rest = rate_hz, site.rest.astype(np.float64)
         self.positions = site.rest.copy()
-        self._deaf, self._slips_at_s = deaf, slips_at_s
+        self._deaf, self._slips_at_s, self._held_class = deaf, slips_at_s, held_class
+        self._falls_mm_s = falls_mm_s
         self._grasped: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
         self._heated_s: dict[str, float] = {}
         self._bleeding: list[np.ndarray] = []
@@ -71,7 +80,7 @@ class FakeTissue:
             point = work[action.hand]
             near = np.linalg.norm(self.positions - point, axis=1)
             if action.verb == "grasp":
-                event("grasp", action.hand, 10, point, 12.0 if near.min() < 5 else 0.0)
+                event("grasp", action.hand, self._held_class, point, 12.0 if near.min() < 5 else 0.0)
                 if near.min() < 5:
                     pull = np.exp(-((near / 12.0) ** 2))[:, None]
                     self._grasped[action.hand] = (self.positions.copy(), point, pull)
@@ -104,7 +113,7 @@ class FakeTissue:
             for hand in list(self._grasped):
                 del self._grasped[hand]
                 event("slip", hand, 10, work[hand], 3.0)
-        goal = self._rest
+        goal = self._rest - [0, 0, self._falls_mm_s * command.time_s]
         for hand, (_, start, pull) in self._grasped.items():
             goal = goal + pull * (work[hand] - start)
         self.positions = (self.positions + 0.3 * (goal - self.positions)).astype(np.float32)

@@ -14,7 +14,7 @@ from splatscope.simulate.tissue.tool_state import ToolState
 from tissue_material import WEIGHTLESS, ball, body, box, tool, tube, volumes
 
 FRAME_S = 1 / 60
-UNDAMPED = TissueSettings(damping_per_s=0, gravity_mm_s2=(0, 0, -9810))
+UNDAMPED = TissueSettings(damping_per_s=0, top_speed_mm_s=1e5, gravity_mm_s2=(0, 0, -9810))
 
 
 def run(tissue: Tissue, seconds: float, tools=lambda share: {}) -> list:

@@ -53,6 +53,7 @@ SCENES = [name for name, row in RECORDINGS.items() if row.role is Role.SCENE]
 SITE = [name for name, row in RECORDINGS.items() if row.role is not Role.TOOL]
 REPLAYS = ["replay", "replay_paper"] if SCENES and TOOLS else []
 SHOWN = ["sampled"] + ["simulated"] * (CONFIG.simulate.episodes > 0)  # datasets in the report
+MIXED = ["mixed_captured"] + ["mixed_simulated"] * bool(TOOLS and CONFIG.simulate.episodes)
 GROUPS = {"site": SITE} | {tool: [tool] for tool in TOOLS}
 MODELS = {"site": BACKGROUNDS} | {tool: [tool] for tool in TOOLS}
 PHANTOM_TOOLS = [name for name in TOOLS if name in PHANTOM_NAMES]
@@ -62,6 +63,11 @@ def shard_files(dataset, suffix):
     """The files of a dataset's shards; their number is known from the settings before any frame is."""
     if dataset == "simulated":
         return [f"results/simulate/episode_{index:06d}.{suffix}" for index in range(CONFIG.simulate.episodes)]
+    if dataset == "mixed_simulated":
+        return [f"results/mix/{dataset}/shard_{index:06d}.{suffix}" for index in range(CONFIG.simulate.episodes)]
+    if dataset == "mixed_captured":
+        count = CONFIG.compose.shard_count("sampled")
+        return [f"results/mix/{dataset}/shard_{index:06d}.{suffix}" for index in range(count)]
     count = CONFIG.compose.shard_count(dataset)
     return [f"results/render/{dataset}/shard_{index:06d}.{suffix}" for index in range(count)]
 
@@ -76,6 +82,6 @@ wildcard_constraints:
     group="|".join(GROUPS),
     model="|".join(MODELS),
     tool="|".join(TOOLS) or "no_tool",
-    dataset="sampled|replay|replay_paper|simulated",
+    dataset="sampled|replay|replay_paper|simulated|mixed_captured|mixed_simulated",
     shard=r"\d{6}",
     episode=r"\d{6}",

@@ -11,6 +11,7 @@ from splatscope.config.compose import ComposeConfig
 from splatscope.config.evaluate import EvaluateConfig
 from splatscope.config.extract import ExtractConfig
 from splatscope.config.ingest import IngestConfig
+from splatscope.config.mix import MixConfig
 from splatscope.config.phantom import PhantomConfig
 from splatscope.config.poses import PosesConfig, SfmConfig
 from splatscope.config.render import RenderConfig
@@ -48,6 +49,8 @@ class Config(Section):
     """What is where in each frame to be made."""
     render: RenderConfig = RenderConfig()
     """Scene list to frame shards."""
+    mix: MixConfig = MixConfig()
+    """Instruments of the other world laid into finished frames."""
     annotate: AnnotateConfig = AnnotateConfig()
     """Frame shards to the dataset."""
     evaluate: EvaluateConfig = EvaluateConfig()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from splatscope.simulate.operation.hand import Hand
+from splatscope.simulate.operation.hand import GIVING_WAY, Hand
 
-GAP_MM = 9.0  # between the axes of two instruments that work
+GAP_MM = 10.0  # between the axes of two instruments that work
 PASSING_GAP_MM = 7.0  # the same while one moves past another
 JAWS_MM = 9.0  # how far an instrument goes on beyond its point of work
 MOST_MM = 18.0  # that a hand gives way at once
@@ -20,7 +20,7 @@ def make_room(others: list[Hand], hand: Hand, points: list[np.ndarray], time_s: 
         point = min(points, key=lambda point: axis_gap(hand, point, other))
         goal = other.goal + _giving_way(other, other.goal, hand, point)
         if axis_gap(hand, point, other) < GAP_MM:
-            duration = max(duration, other.move(goal, time_s, 4.0, 40.0))
+            duration = max(duration, other.move(goal, time_s, 4.0, GIVING_WAY))
     return duration
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -22,13 +22,25 @@ if TYPE_CHECKING:
     from splatscope.meshes.instruments import Instrument
     from splatscope.simulate.operation.scenario import Expose
 
-SPEED_MM_S = 200.0  # greatest of one submovement in free space, before `pace`
-FASTEST_MM_S = 420.0  # the same whatever the pace
 ACCELERATION_MM_S2 = 6000.0
-TISSUE_SPEED_MM_S = 60.0  # in tissue or close to it, before `pace`
 OPENING_S = 0.3  # opening or closing the jaws all the way
 INSIDE_MM = 22.0  # the point of work is this far inside the trocar when the instrument appears and when it is gone
 DRIFT_MM = 0.35  # per axis, of a hand that holds still
+
+
+class Speed(NamedTuple):
+    """Greatest speed of one submovement in mm/s."""
+
+    calm: float  # at pace 1; it grows with the pace
+    fastest: float  # at any pace: tissue does not hurry
+
+
+FREE = Speed(200, 420)  # in the open
+LEAVING = Speed(150, 300)  # straight back from tissue
+PRESSING = Speed(60, 100)  # at and in tissue
+LIFTING = Speed(20, 40)  # with a strand on the hook
+PULLING = Speed(28, 50)  # with tissue between the jaws
+GIVING_WAY = Speed(40, 60)  # to another instrument
 
 
 class Hand:
@@ -49,6 +61,7 @@ class Hand:
         self.heating_w = 0.0
         self.label = IDLE  # CholecT50 verb and target
         self.holding = False  # tissue between the jaws
+        self.held_class: int | None = None  # of the class table, what was grasped last
         self.retraction: Expose | None = None  # what this hand is to hold until it puts the instrument away
 
     @property
@@ -84,12 +97,12 @@ class Hand:
         farthest = np.linalg.norm(point - self.trocar) - INSIDE_MM
         return point - np.clip(distance_mm, 0, max(farthest, 0)) * self.axis_to(point)
 
-    def move(self, goal: np.ndarray, start_s: float, width_mm: float, speed_mm_s: float = SPEED_MM_S) -> float:
+    def move(self, goal: np.ndarray, start_s: float, width_mm: float, speed: Speed = FREE) -> float:
         """Begin a submovement to `goal` [3]; returns its duration (s), after Fitts and within the limits of speed."""
         distance = float(np.linalg.norm(goal - self.goal))
         duration = max(
             fitts_duration(distance, width_mm) / self.pace,
-            PEAK_SPEED * distance / min(speed_mm_s * self.pace, FASTEST_MM_S),
+            PEAK_SPEED * distance / min(speed.calm * self.pace, speed.fastest),
             np.sqrt(PEAK_ACCELERATION * distance / ACCELERATION_MM_S2),
         )
         self._point.move_to(goal, start_s, duration)

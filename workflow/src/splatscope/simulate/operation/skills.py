@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from splatscope.simulate.operation.avoidance import make_room, retreat_to_pass
-from splatscope.simulate.operation.hand import TISSUE_SPEED_MM_S, Hand
+from splatscope.simulate.operation.hand import LEAVING, LIFTING, PRESSING, Hand, Speed
 from splatscope.simulate.operation.vocabulary import IDLE
 from splatscope.simulate.operation.workspace import Moments, Workspace
 
@@ -59,7 +59,7 @@ def room_for(ws: Workspace, hand: Hand, *places: Place) -> Moments:
         duration = make_room(others(ws, hand), hand, [place() for place in places], ws.time_s)
         if not duration:
             break
-        yield from until(ws, ws.time_s + duration)
+        yield from until(ws, ws.time_s + 0.6 * duration)
 
 
 def others(ws: Workspace, hand: Hand) -> list[Hand]:
@@ -72,9 +72,9 @@ def until(ws: Workspace, time_s: float) -> Moments:
         yield
 
 
-def press(ws: Workspace, hand: Hand, place: Place, speed_mm_s: float = TISSUE_SPEED_MM_S) -> Moments:
+def press(ws: Workspace, hand: Hand, place: Place, speed: Speed = PRESSING) -> Moments:
     """One slow straight movement in or at the tissue."""
-    yield from until(ws, ws.time_s + hand.move(place(), ws.time_s, 2.0, speed_mm_s))
+    yield from until(ws, ws.time_s + hand.move(place(), ws.time_s, 2.0, speed))
 
 
 def fetch(ws: Workspace, hand: Hand, key: str) -> Moments:
@@ -115,7 +115,7 @@ def approach(ws: Workspace, hand: Hand, place: Place, closing: np.ndarray | None
         hand.turn_to(closing, place(), ws.time_s)
     yield from reach(ws, hand, lambda: place() - STAND_OFF_MM * hand.axis_to(place()), width_mm=5.0)
     yield from until(ws, ws.time_s + hand.open_to(opening, ws.time_s))
-    yield from press(ws, hand, place, 2 * TISSUE_SPEED_MM_S)
+    yield from press(ws, hand, place)
     if np.linalg.norm(place() - hand.goal) > 0.7:  # the tissue gave way or was pulled meanwhile
         yield from press(ws, hand, place)
 
@@ -134,7 +134,7 @@ def hover(ws: Workspace, hand: Hand, place: Place, normal: np.ndarray) -> Moment
 def back_off(ws: Workspace, hand: Hand, distance_mm: float = STAND_OFF_MM) -> Moments:
     """Straight back along the shaft."""
     goal = hand.drawn_back(hand.goal, distance_mm)
-    yield from until(ws, ws.time_s + hand.move(goal, ws.time_s, 8.0, 3 * TISSUE_SPEED_MM_S))
+    yield from until(ws, ws.time_s + hand.move(goal, ws.time_s, 8.0, LEAVING))
 
 
 def grasp(ws: Workspace, hand: Hand, place: Place, normal: np.ndarray, target: str) -> Iterator[None]:
@@ -149,7 +149,7 @@ def grasp(ws: Workspace, hand: Hand, place: Place, normal: np.ndarray, target: s
         yield from until(ws, ws.time_s + hand.open_to(0.8, ws.time_s))
         yield from back_off(ws, hand)
         return None
-    hand.holding = True
+    hand.holding, hand.held_class = True, event.class_id
     ws.name_action(hand, "grasp", target, event.class_id)
     yield from ws.wait(0.2)
     return event
@@ -175,7 +175,7 @@ def stroke(
     sideways = onward - (onward @ normal) * normal
     yield from press(ws, hand, lambda: place() - (0.6 + 0.7 * force) * normal)
     yield from press(ws, hand, lambda: hand.goal + ws.rng.uniform(1.0, 2.0) * sideways)
-    lift = hand.move(hand.goal + LIFT_MM * normal, ws.time_s, 2.0, TISSUE_SPEED_MM_S / 3)
+    lift = hand.move(hand.goal + LIFT_MM * normal, ws.time_s, 2.0, LIFTING)
     hand.heating_w = heating_w
     least, greatest = (force * seconds / ws.pace for seconds in HEATING_S)
     begin, divided = ws.time_s, False
@@ -186,7 +186,7 @@ def stroke(
             divided = True
             ws.name_action(hand, "dissect", target, event.class_id)
     hand.heating_w = 0.0
-    yield from press(ws, hand, lambda: hand.goal + (HOVER_MM - LIFT_MM) * normal, 3 * TISSUE_SPEED_MM_S)
+    yield from press(ws, hand, lambda: hand.goal + (HOVER_MM - LIFT_MM) * normal, LEAVING)
     hand.label = IDLE
     return divided
 
@@ -214,7 +214,7 @@ def burn(
         if event is not None:
             ws.name_action(hand, "coagulate", target, event.class_id)
     hand.heating_w = 0.0
-    yield from press(ws, hand, lambda: place() + HOVER_MM * normal, 3 * TISSUE_SPEED_MM_S)
+    yield from press(ws, hand, lambda: place() + HOVER_MM * normal, LEAVING)
     hand.label = IDLE
 
 

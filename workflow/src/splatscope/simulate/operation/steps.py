@@ -9,13 +9,11 @@ import numpy as np
 from splatscope.simulate.operation import scenario as course
 from splatscope.simulate.operation import skills
 from splatscope.simulate.operation.avoidance import GAP_MM, axis_gap, kept_clear
-from splatscope.simulate.operation.hand import Hand
+from splatscope.simulate.operation.hand import PULLING, Hand
 from splatscope.simulate.operation.vocabulary import target_acted_on
 from splatscope.simulate.operation.workspace import Moments, Workspace
 
 TUBE_TARGET = {"cystic duct": ("duct", "cystic_duct"), "cystic artery": ("artery", "cystic_artery")}
-PULL_SPEED_MM_S = 28.0
-FASTEST_PULL_MM_S = 50.0  # whatever the pace: tissue does not wait
 TORN_NEAR_MM = 30.0  # of the jaws: a hand that pulls notices the tear
 OPEN_MM = 3.5  # distance of tissue from a shaft's axis at which it passes
 HOLLOW = (8, 10, 13)  # classes whose wall must not tear: duct, gallbladder, artery
@@ -56,13 +54,13 @@ def expose(ws: Workspace, step: course.Expose) -> Moments:
 def retract(ws: Workspace, hand: Hand, goal: np.ndarray) -> Moments:
     """Pull what is held to `goal` [3], or beside it where another instrument is, and stay."""
     goal = kept_clear(skills.others(ws, hand), hand, goal)
-    ws.name_action(hand, "retract", hand.label[1])
-    end = ws.time_s + hand.move(goal, ws.time_s, 6.0, min(PULL_SPEED_MM_S, FASTEST_PULL_MM_S / ws.pace))
+    ws.name_action(hand, "retract", "gallbladder", hand.held_class)
+    end = ws.time_s + hand.move(goal, ws.time_s, 6.0, PULLING)
     while ws.time_s < end and hand.holding:
         yield
         tear = ws.answered(hand, ("tear",), TORN_NEAR_MM)
         if tear is not None and tear.class_id in HOLLOW:
-            hand.move(hand.position(ws.time_s), ws.time_s, 6.0, FASTEST_PULL_MM_S / ws.pace)
+            hand.move(hand.position(ws.time_s), ws.time_s, 6.0, PULLING)
             ws.note("done", "stopped pulling when the wall tore")
             return
 

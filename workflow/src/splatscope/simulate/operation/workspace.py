@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Moments = Iterator[None]  # a piece of work: yields once for each moment that passes
 SAME_BLEEDING_MM = 3.0  # points nearer to each other are burnt as one
 PLACE_ITSELF_MM = 9.0  # of a shaft before its goal that may lie in or at tissue
+LOST_MM = 45.0
 ANSWER_MOMENTS = 3  # within which the tissue answers an action
 
 
@@ -71,6 +72,7 @@ class Workspace:
         self.log: list[Note] = []
         self.phase = scenario.phases[0].name
         self.step = ""
+        self._first_seen: dict[str, np.ndarray] = {}
         self.interest = np.zeros(3)  # what the camera should see
 
     def see(self, time_s: float, positions: np.ndarray, events: Sequence[TissueEvent]) -> None:
@@ -90,7 +92,10 @@ class Workspace:
         self.log.append(Note(self.time_s, self.phase, self.step, outcome, text))
 
     def landmark(self, name: str) -> np.ndarray:
-        return np.asarray(self.site.landmark(name, self.positions), np.float64)
+        """Where it is now [3]; one that fell away is not followed farther than LOST_MM from where it was first."""
+        point = np.asarray(self.site.landmark(name, self.positions), np.float64)
+        first = self._first_seen.setdefault(name, point)
+        return first + (point - first) * min(1.0, LOST_MM / max(np.linalg.norm(point - first), 1e-9))
 
     def axis(self, name: str) -> np.ndarray:
         return np.asarray(self.site.landmark_axis(name, self.positions), np.float64)

@@ -10,7 +10,7 @@ from splatscope.simulate.site.organs import Organs
 from splatscope.simulate.tissue.body import Body
 
 RESOLUTIONS = {"standard": 1.0, "demo": 1.36}  # factor of all spacings
-LIVER_MM, SAC_MM, DUCT_MM, ARTERY_MM, CALOT_MM = 5.2, 3.65, 1.65, 1.15, 1.8  # lattice spacing where it matters most
+LIVER_MM, SAC_MM, DUCT_MM, ARTERY_MM, CALOT_MM = 5.2, 3.65, 1.65, 1.15, 2.2  # lattice spacing where it matters most
 FREE_LIVER_MM = 30.0  # as near to the gallbladder the liver moves
 LIVER_BODY, GALLBLADDER_BODY, ARTERY_BODY, CALOT_BODY = range(4)
 

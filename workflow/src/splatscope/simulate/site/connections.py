@@ -34,23 +34,29 @@ def build_bonds(bodies: list[Body], patient: Patient, spacing_factor: float) -> 
     trees = [cKDTree(body.mesh.vertices[surface]) for body, surface in zip(bodies, surfaces)]
     rows = []
 
-    def join(first: int, second: int, reach_mm: float, stiffness: float, break_mm: float, keep=None) -> None:
-        """Each surface vertex of the first body to the nearest of the second, where one is in reach."""
-        distance, nearest = trees[second].query(bodies[first].mesh.vertices[surfaces[first]])
-        near = distance < reach_mm
+    def join(
+        first: int, second: int, reach_mm: float, strands: int, stiffness: float, break_mm: float, keep=None
+    ) -> None:
+        """Each surface vertex of the first body to the nearest few of the second, where the first of them is in reach.
+
+        Several strands lean in several directions: one alone would let the surfaces slide.
+        """
+        distance, nearest = trees[second].query(bodies[first].mesh.vertices[surfaces[first]], k=strands)
+        distance, nearest = distance.reshape(-1, strands), nearest.reshape(-1, strands)
+        near = distance[:, 0] < reach_mm
         if keep is not None:
             near &= keep[surfaces[first]]
-        ends = surfaces[first][near], surfaces[second][nearest[near]]
+        ends = np.repeat(surfaces[first][near], strands), surfaces[second][nearest[near]].ravel()
         count = len(ends[0])
-        strength = distance[near], np.full(count, stiffness), np.full(count, break_mm)
+        strength = distance[near].ravel(), np.full(count, stiffness / strands), np.full(count, break_mm)
         rows.append([np.full(count, first), ends[0], np.full(count, second), ends[1], *strength])
 
     sac = np.zeros(len(bodies[GALLBLADDER_BODY].mesh.vertices), bool)
     sac[bodies[GALLBLADDER_BODY].mesh.tets[bodies[GALLBLADDER_BODY].classes == GALLBLADDER]] = True
     spread = spacing_factor**2
     bed = (patient.bed_stiffness_n_per_mm * spread, patient.bed_break_mm)
-    join(GALLBLADDER_BODY, LIVER_BODY, BED_REACH_MM + SAC_MM * spacing_factor / 2, *bed, keep=sac)
-    join(GALLBLADDER_BODY, ARTERY_BODY, VESSEL_GAP + 1.4 * ARTERY_MM * spacing_factor, *SEROSA, keep=sac)
+    join(GALLBLADDER_BODY, LIVER_BODY, BED_REACH_MM + SAC_MM * spacing_factor / 2, 3, *bed, keep=sac)
+    join(GALLBLADDER_BODY, ARTERY_BODY, VESSEL_GAP + 1.4 * ARTERY_MM * spacing_factor, 3, *SEROSA, keep=sac)
     for other in (GALLBLADDER_BODY, ARTERY_BODY, LIVER_BODY):
-        join(CALOT_BODY, other, FAT_GAP + CALOT_MM * spacing_factor, STRAND[0] * spread, STRAND[1])
+        join(CALOT_BODY, other, FAT_GAP + CALOT_MM * spacing_factor, 2, STRAND[0] * spread, STRAND[1])
     return Bonds(*(np.concatenate(column) for column in zip(*rows)))

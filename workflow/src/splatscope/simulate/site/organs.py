@@ -19,10 +19,11 @@ from splatscope.simulate.site.patient import (
     Patient,
 )
 
-BED_GAP, VESSEL_GAP, FAT_GAP = 1.2, 0.45, 0.35  # mm between surfaces
+BED_GAP, VESSEL_GAP, FAT_GAP = 1.2, 0.6, 0.5  # mm between surfaces
 GROOVE_GAP = 4.0  # mm between liver and vessels: its tetrahedra are too coarse to follow them closely
 EMBEDDING = 0.25  # of the sac's radius: how far behind its axis the liver's surface passes
-HILUM_MM = 6.5  # least room between them and the liver
+CALOT_DEPTH_MM, CALOT_ROUND_MM = 6.0, 1.5  # how far behind the vessels' plane its tissue reaches; of its edges
+HILUM_MM = 5.0  # least room between them and the liver
 
 
 class Organs:
@@ -35,6 +36,8 @@ class Organs:
         self._stem = _pushed_off(patient.artery, self._gallbladder, ARTERY_RADIUS + 2 * VESSEL_GAP)
         self._branches = [self._branch(*angles) for angles in patient.branch_angles]
         self._triangle = self._calot_triangle()
+        normal = np.cross(self._triangle[1] - self._triangle[0], self._triangle[2] - self._triangle[0])
+        self._calot_normal = normal * np.sign(normal[2]) / np.linalg.norm(normal)
         self._liver_offset = self._embedding()
         self.duct_path, self.artery_path, self.sac_path = (
             path * MEDIAL for path in (patient.duct, self._stem, patient.sac)
@@ -64,12 +67,22 @@ class Organs:
         return corners.min(0), corners.max(0)
 
     def calot(self, points: np.ndarray) -> np.ndarray:
-        """Fat and connective tissue before Calot's triangle."""
+        """Fat and connective tissue that fills Calot's triangle from the liver on and covers duct and artery."""
         points = points * MEDIAL
-        half = 1.5 + 1.0 * self.patient.fat_cover
-        sheet = _triangle_distance(points, self._triangle) - half + 0.45 * self._noise(points, 9)
+        normal = self._calot_normal
+        height = (points - self._triangle[0]) @ normal
+        level = points - height[..., None] * normal
+        front = -0.6 + 3.2 * self.patient.fat_cover
+        outside = np.stack(
+            [
+                _triangle_distance(level, self._triangle) - 0.8,
+                np.abs(height - (front - CALOT_DEPTH_MM) / 2) - (front + CALOT_DEPTH_MM) / 2 + CALOT_ROUND_MM,
+            ],
+            -1,
+        )
+        slab = np.linalg.norm(np.maximum(outside, 0), axis=-1) + np.minimum(outside.max(-1), 0) - CALOT_ROUND_MM
         others = np.minimum(np.minimum(self._gallbladder(points), self._artery(points)), self._liver(points))
-        return np.maximum(sheet, FAT_GAP - others)
+        return np.maximum(slab + 0.45 * self._noise(points, 9), FAT_GAP - others)
 
     def fattiness(self, points: np.ndarray) -> np.ndarray:
         """Positive where the tissue before Calot's triangle is fat rather than a membrane."""
@@ -167,14 +180,13 @@ class Organs:
         return _pushed_off(path, self._gallbladder, ARTERY_RADIUS + VESSEL_GAP, onto_from=4)
 
     def _calot_triangle(self) -> np.ndarray:
-        """Corners [3, 3] of the sheet of fat: by the neck, by the duct and by the artery near the ligament."""
-        duct, artery, neck = self.patient.duct, self._stem, self.patient.sac[2]
-        corners = np.stack([neck + np.float32([-4, 4, 3]), duct[int(0.7 * len(duct))], artery[int(0.3 * len(artery))]])
+        """Corners [3, 3]: by the sac's outlet, on the duct and on the artery near the ligament."""
+        duct, artery = self.patient.duct, self._stem
+        corners = np.stack(
+            [self.patient.sac[3] + np.float32([-2, 2, 2]), duct[int(0.7 * len(duct))], artery[int(0.3 * len(artery))]]
+        )
         middle = corners.mean(0)
-        corners = middle + (corners - middle) * (1.15 + 0.2 * self.patient.fat_cover)
-        normal = np.cross(corners[1] - corners[0], corners[2] - corners[0])
-        normal *= np.sign(normal[2]) / np.linalg.norm(normal)
-        return corners + normal * (-0.8 + 3.0 * self.patient.fat_cover)
+        return middle + (corners - middle) * (1.15 + 0.2 * self.patient.fat_cover)
 
 
 def _pushed_off(path: np.ndarray, field: sdf.Field, distance: float, onto_from: int | None = None) -> np.ndarray:

@@ -72,9 +72,9 @@ class Patient:
         kind = str(rng.choice(list(GALLBLADDERS), p=[0.4, 0.2, 0.2, 0.2])) if amount else "normal"
         kind = variation.gallbladder or kind
         length, girth = GALLBLADDERS[kind]
-        neck = jitter((-10, 10, 5), 1.5)
-        body = neck + length * jitter((13, -19, 2), 1.5)
-        fundus = body + length * jitter((6, -17, 0), 1.5)
+        neck = jitter((-10, 10, 6), 1.5)
+        body = neck + length * jitter((13, -19, -3), 1.5)
+        fundus = body + length * jitter((6, -16, -7), 1.5)
         sac = np.stack([fundus, body, neck, neck + np.float32([-6, 5, -1])])
         radii = np.array([12.5, 12.5, 6.5, 2.9]) * girth * between(0.95, 1.05)
 
@@ -93,7 +93,8 @@ class Patient:
             sac[3] + (end - sac[3]) * 0.3 + np.float32([0, rise, level]),
             neck + np.float32([-4, 9, 0.5 * level + 1]),
         ]
-        artery = sdf.curve(np.float32([jitter(point, 0.7) for point in stem]), 4)
+        artery = sdf.curve(np.float32([jitter(point, 0.7) for point in stem]), 5)
+        artery[:, 1] += between(0.9, 1.6) * np.sin(np.linspace(0, 3 * np.pi, len(artery)))  # slack to be stretched
         second = rng.random() < 0.4
         branches = variation.branches or (2 if second else 1)
         angles = [(between(35, 55), between(-15, 15)), (between(75, 85), between(95, 110))][:branches]

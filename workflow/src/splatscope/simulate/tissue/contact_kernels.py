@@ -100,6 +100,7 @@ def push_by_tools(
     starts: wp.array(dtype=wp.vec3),
     ends: wp.array(dtype=wp.vec3),
     radii: wp.array(dtype=float),
+    most: float,  # mm of push in one step, beyond what takes back this step's approach
     friction: float,
     step: int,
     pushes: wp.array(dtype=wp.vec3),
@@ -128,7 +129,9 @@ def push_by_tools(
         direction = -wp.normalize(wp.cross(b - a, c - a))
     was = previous[face[0]] * inside[0] + previous[face[1]] * inside[1] + previous[face[2]] * inside[2]
     tool_motion = (start - starts[before]) * (1.0 - share) + (end - ends[before]) * share
-    push = with_friction(direction * (radius - distance), point - was - tool_motion, friction)
+    slide = point - was - tool_motion
+    approach = wp.max(-wp.dot(slide, direction), 0.0)
+    push = with_friction(direction * wp.min(radius - distance, approach + most), slide, friction)
     inertia = wp.float32(0.0)
     for corner in range(3):
         inertia += inverse_mass[face[corner]] * inside[corner] * inside[corner]

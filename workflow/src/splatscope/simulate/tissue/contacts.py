@@ -89,7 +89,7 @@ class Contacts:
                 launches.add(
                     contact_kernels.push_by_tools,
                     counts[0],
-                    [*state, *targets, *capsules, settings.friction, 0, pushes, weights],
+                    [*state, *targets, *capsules, most, settings.friction, 0, pushes, weights],
                 )
             if counts[1]:
                 targets = [self._upload(organ_pairs.faces, wp.vec3i), self._upload(organ_pairs.others, wp.int32)]

@@ -16,6 +16,7 @@ def predict(
     previous: wp.array(dtype=wp.vec3),
     inverse_mass: wp.array(dtype=float),
     kept: float,  # share of the last step's displacement that inertia repeats
+    farthest: float,  # mm that a vertex moves by inertia in one step
     fall: wp.vec3,  # mm, gravity times the step squared
 ):
     """Inertia and gravity. The velocity is not stored: it is the displacement over the last step."""
@@ -24,7 +25,8 @@ def predict(
     moved = here - previous[vertex]
     previous[vertex] = here
     if inverse_mass[vertex] > 0.0:
-        positions[vertex] = here + moved * kept + fall
+        moved = moved * (kept * wp.min(1.0, farthest / wp.max(wp.length(moved), 1.0e-9)))
+        positions[vertex] = here + moved + fall
 
 
 # M as 00 11 22 01 02 12, then alpha, 1 / theta and mu / lambda: see solve_neo_hookean

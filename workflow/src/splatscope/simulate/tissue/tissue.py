@@ -250,7 +250,11 @@ class Tissue:
         launches = Launches(self.device)
         fall = wp.vec3(*(acceleration * step**2 for acceleration in settings.gravity_mm_s2))
         state = [fields["positions"], fields["previous"], fields["inverse_mass"]]
-        launches.add(predict, fields.count, [*state, math.exp(-settings.damping_per_s * step), fall])
+        launches.add(
+            predict,
+            fields.count,
+            [*state, math.exp(-settings.damping_per_s * step), settings.top_speed_mm_s * step, fall],
+        )
         self.elements.add_to(launches, fields, step)
         self.bonds.add_to(launches, state[0], state[2], step)
         self.clip_set.add_to(launches, state[0], state[2])
