@@ -1,195 +1,24 @@
-"""mix: an instrument laid into a frame by depth; labels, colour and meta data must agree about who hides whom."""
+"""mix: where instruments are put, what is said of them, and shards of such frames."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from mix_material import BAR, CAMERA, CONFIG, HEIGHT, LENS, NAMES, WIDTH, Bars, plane_frame
 from splat_samples import box_points, gaussians_at
 from splatscope.compose.recipe import Rejected
 from splatscope.config.mix import MixConfig
 from splatscope.errors import InputError
 from splatscope.files import read_json, write_json
-from splatscope.geometry import Camera, apply, make_transform
-from splatscope.meshes.endoscope import display_table
-from splatscope.mix.candidate import Candidate
+from splatscope.geometry import apply
 from splatscope.mix.captured import CapturedInstruments
-from splatscope.mix.layer import FINE, Layer, cover, lay_labels
-from splatscope.mix.light import Filming, blend, contact_shade, to_display, to_linear
+from splatscope.mix.light import to_display, to_linear
 from splatscope.mix.placing import View, covering_pinhole, draw_tip, fine_rays
 from splatscope.mix.simulated import SimulatedInstruments
 from splatscope.mix.stage import FIRST_OBJECT, mix_frame, mix_shard
-from splatscope.shards import Frame, manifest_path, read_shard, verify_shard, write_shard
+from splatscope.shards import manifest_path, read_shard, verify_shard, write_shard
 from splatscope.splats.gaussians import write_ply
-
-HEIGHT, WIDTH = 64, 80
-CAMERA = Camera(WIDTH, HEIGHT, 75.0, 75.0, 40.0, 32.0)
-LENS = replace(CAMERA, distortion=(-0.2, 0.01, 0.0005, -0.0005))
-NAMES = {0: "background", 5: "grasper", 9: "l-hook electrocautery", 14: "needle driver", 16: "clip applier"}
-BAR = np.s_[20:44, 30:50]  # rows, columns
-CONFIG = MixConfig(min_area_px=20, min_depth_mm=15.0)
-
-
-def plane_frame(key="000000", depth=80.0, camera=CAMERA, **changes):
-    """Reddish tissue that faces the camera; an instrument, number 1 of class 5, over the left eighth at 50 mm."""
-    rng = np.random.default_rng(3)
-    rgb = np.clip(rng.normal((150, 70, 60), 6, (HEIGHT, WIDTH, 3)), 0, 255).astype(np.uint8)
-    instances = np.zeros((HEIGHT, WIDTH), np.uint8)
-    instances[:, : WIDTH // 8] = 1
-    depths = np.where(instances > 0, 50, depth).astype(np.float32)
-    old = {"instance": 1, "name": "old", "class_id": 5, "class_name": "grasper"}
-    old |= {"visible_px": int(instances.sum()), "amodal_px": int(instances.sum()), "visibility": 1.0}
-    maps = {
-        "class_map": np.where(instances > 0, 5, 2).astype(np.uint8),
-        "instance_map": instances,
-        "amodal_bits": instances.astype(np.uint16),
-        "depth_mm": depths,
-        "alpha": np.full((HEIGHT, WIDTH), 250, np.uint8),
-        "normals": np.tile(np.float32([0, 0, -1]), (HEIGHT, WIDTH, 1)),
-        "surface_points": np.ones((HEIGHT, WIDTH, 4), np.float32),
-        "flow_forward": np.ones((HEIGHT, WIDTH, 3), np.float32),
-    }
-    meta = {"camera": camera.to_dict(), "instances": [old], "world_from_camera": np.eye(4).tolist()}
-    return Frame(key, rgb, meta, **(maps | changes))
-
-
-def bar_layer(depth, where=BAR, alpha=1.0):
-    """A grey rectangle at one depth, or at depths [H, W]."""
-    alphas, depths = np.zeros((HEIGHT, WIDTH), np.float32), np.zeros((HEIGHT, WIDTH), np.float32)
-    alphas[where] = alpha
-    depths[where] = np.broadcast_to(depth, (HEIGHT, WIDTH))[where]
-    alphas, depths = (np.kron(value, np.ones((FINE, FINE), np.float32)) for value in (alphas, depths))
-    colour = np.repeat(alphas[..., None] * np.float32(0.2), 3, -1)
-    points = np.dstack([alphas > 0, depths, depths, depths]).astype(np.float32)
-    return Layer(alphas, depths, colour, np.tile(np.float32([1, 0, 0]), (*alphas.shape, 1)), points)
-
-
-class Bars:
-    """A source of the bar, whatever the frame; `depths` are used one draw after the other."""
-
-    kind = "simulated"
-
-    def __init__(self, *depths, where=BAR):
-        self.depths, self.where, self.calls = depths, where, 0
-
-    def propose(self, rng, view, filming, config):
-        depth = self.depths[min(self.calls, len(self.depths) - 1)]
-        self.calls += 1
-        layer = bar_layer(depth, self.where)
-        points = {"tip": np.array([0, 0, float(np.max(depth))]), "off": np.array([400.0, 0, 50])}
-        pose = make_transform(np.eye(3), [1, 2, 3])
-        return Candidate(layer, lambda: layer, "bar", 14, pose, "tool", points["tip"], {"opening": 3.0}, points, 1.0)
-
-
-def laid(frame, layer):
-    covered = cover(layer, frame.depth_mm, np.ones((HEIGHT, WIDTH), bool))
-    return lay_labels(frame, layer, covered, 2, 14, FIRST_OBJECT), covered
-
-
-def test_a_layer_in_front_takes_its_pixels():
-    frame = plane_frame()
-    mixed, covered = laid(frame, bar_layer(60.0))
-    expected = np.zeros((HEIGHT, WIDTH), bool)
-    expected[BAR] = True
-    assert (mixed.visible_mask(2) == expected).all() and (mixed.amodal_mask(2) == expected).all()
-    assert covered.visibility == 1
-    assert (mixed.class_map == np.where(expected, 14, frame.class_map)).all()
-    assert (mixed.depth_mm == np.where(expected, 60, frame.depth_mm)).all()
-    assert (mixed.alpha == np.where(expected, 255, 250)).all()
-    assert (mixed.normals[expected] == [1, 0, 0]).all() and (mixed.normals[~expected] == [0, 0, -1]).all()
-    assert (mixed.surface_points[expected] == [FIRST_OBJECT, 60, 60, 60]).all()
-    assert mixed.flow_forward is None
-    assert (mixed.amodal_mask(1) == frame.amodal_mask(1)).all()
-
-
-def test_a_layer_behind_is_amodal_only():
-    frame = plane_frame()
-    mixed, covered = laid(frame, bar_layer(90.0))
-    assert not mixed.visible_mask(2).any() and mixed.amodal_mask(2).sum() == 24 * 20
-    assert covered.visibility == 0
-    for name in ("class_map", "instance_map", "depth_mm", "alpha", "normals", "surface_points"):
-        np.testing.assert_array_equal(getattr(mixed, name), getattr(frame, name))
-
-
-def test_a_layer_that_dips_into_the_tissue_is_seen_to_where_it_meets_it():
-    depths = 60 + np.arange(HEIGHT, dtype=np.float32)[:, None] * np.ones(WIDTH, np.float32)  # 80 at row 20
-    where = np.s_[5:60, 30:50]
-    mixed, _ = laid(plane_frame(), bar_layer(depths, where))
-    rows = np.flatnonzero(mixed.visible_mask(2).any(1))
-    assert rows.min() == 5 and rows.max() == 19
-    assert mixed.amodal_mask(2).sum() == 55 * 20
-    owned = mixed.visible_mask(2)
-    assert (mixed.depth_mm[owned] < 80).all()
-
-
-def test_each_pixel_shows_the_nearest_of_both():
-    """Depth, labels and the layer's own depth agree at every pixel, for a random surface under a random layer."""
-    rng = np.random.default_rng(0)
-    frame = plane_frame(depth_mm=rng.uniform(40, 100, (HEIGHT, WIDTH)).astype(np.float32))
-    depths = rng.uniform(40, 100, (HEIGHT, WIDTH)).astype(np.float32)
-    mixed, _ = laid(frame, bar_layer(depths))
-    within = np.zeros((HEIGHT, WIDTH), bool)
-    within[BAR] = True
-    front = within & (depths < frame.depth_mm)
-    assert (mixed.visible_mask(2) == front).all()
-    np.testing.assert_array_equal(mixed.depth_mm, np.where(front, depths, frame.depth_mm))
-
-
-def test_half_covered_pixels_mix_colours_without_halo():
-    frame = plane_frame()
-    layer = bar_layer(60.0)
-    half = layer.alpha.copy()
-    half[:, 30 * FINE : 30 * FINE + 1] = 0  # a third of the first column is free
-    layer = replace(layer, alpha=half, colour=layer.colour * (half > 0)[..., None])
-    covered = cover(layer, frame.depth_mm, np.ones((HEIGHT, WIDTH), bool))
-    shade, inside = np.zeros((HEIGHT, WIDTH), np.float32), np.ones((HEIGHT, WIDTH), np.float32)
-    rgb = blend(frame.rgb, layer, covered, inside, None, shade, 0.0, np.random.default_rng(0))
-    edge = np.s_[20:44, 30]
-    expected = to_display(to_linear(frame.rgb[edge]) / 3 + np.float32(0.2 * 2 / 3))
-    assert np.abs(rgb[edge].astype(int) - expected).max() <= 1
-    assert (rgb[20:44, 31:50] == to_display(np.float32(0.2))).all()
-    outside = np.ones((HEIGHT, WIDTH), bool)
-    outside[BAR] = False
-    assert (rgb[outside] == frame.rgb[outside]).all()
-
-
-def test_display_and_linear_are_inverse():
-    levels = np.arange(display_table().max() + 1)
-    assert np.abs(to_display(to_linear(levels)).astype(int) - levels).max() <= 1
-
-
-def test_contact_shades_what_is_near_and_only_that():
-    frame, everywhere = plane_frame(), np.ones((HEIGHT, WIDTH), bool)
-    shades = []
-    for depth in (79.0, 60.0, 90.0):
-        layer = bar_layer(depth)
-        covered = cover(layer, frame.depth_mm, everywhere)
-        shades.append(contact_shade(layer, covered, frame.depth_mm, 3.0, CAMERA.fx))
-    touching, hovering, hidden = (shade[32, 51] for shade in shades)
-    assert touching > 0.15 and hovering < 0.01 and hidden < 0.01
-    assert shades[0][2, 78] < 1e-3
-
-
-@pytest.mark.parametrize("gain", [0.5, 1.0, 2.0])
-def test_exposure_is_found_whatever_the_distance(gain):
-    """Tissue of known radiance, lit from the camera by the square law, at depths from 50 to 110 mm."""
-    depths = np.tile(np.linspace(50, 110, WIDTH, dtype=np.float32), (HEIGHT, 1))
-    rays = CAMERA.pixel_rays()
-    lit = 0.30 * gain * 70.0**2 / (depths**2 * (1 + (rays**2).sum(-1)))
-    rgb = to_display(lit[..., None] * np.array([1, 0.4, 0.3]))
-    filming = Filming.of(rgb, depths, rays, np.ones((HEIGHT, WIDTH), bool))
-    assert filming.exposure == pytest.approx(gain, rel=0.02)
-
-
-def test_noise_and_haze_are_found():
-    rng = np.random.default_rng(1)
-    depths, tissue = np.full((128, 160), 80, np.float32), np.ones((128, 160), bool)
-    rays = Camera(160, 128, 150.0, 150.0, 80.0, 64.0).pixel_rays()
-    clear = np.clip(np.rint(rng.normal((140, 60, 20), 3, (128, 160, 3))), 0, 255).astype(np.uint8)
-    assert Filming.of(clear, depths, rays, tissue).noise == pytest.approx(3, rel=0.25)
-    smoky = to_display(to_linear(clear) * 0.7 + 0.3)
-    assert Filming.of(clear, depths, rays, tissue).haze < 0.01
-    assert Filming.of(smoky, depths, rays, tissue).haze == pytest.approx(0.3, abs=0.02)
 
 
 def test_a_mixed_frame_describes_its_new_instance():
@@ -201,7 +30,9 @@ def test_a_mixed_frame_describes_its_new_instance():
     assert (new["instance"], new["name"], new["class_id"], new["class_name"]) == (2, "bar", 14, "needle driver")
     assert new["visible_px"] == new["amodal_px"] == 480 and new["visibility"] == 1
     assert np.array(new["camera_from_tool"])[:3, 3].tolist() == [1, 2, 3] and new["joints"] == {"opening": 3.0}
-    assert new["keypoints"] == {"tip": [40.0, 32.0, 2], "off": [0.0, 0.0, 0]}
+    seen = {name: visibility for name, (_, _, visibility) in new["keypoints"].items()}
+    assert seen == {"tip": 2, "off": 0, "before": 2, "buried": 1}
+    assert new["keypoints"]["tip"][:2] == [40, 32]
     assert frame.meta["instances"] == plane_frame().meta["instances"]  # what came in is not touched
 
 

@@ -162,7 +162,7 @@ def test_organs_do_not_enter_each_other():
     slab = box((6, 6, 2), 5.0, (-15, -15, -10))
     lump = ball(6, 2.5, (0, 0, 7.0))
     bodies = [body(slab, fixed=slab.vertices[:, 2] < -9), body(lump, "gallbladder", 10)]
-    tissue = Tissue(bodies, settings=TissueSettings(gravity_mm_s2=(0, 0, -9810)))
+    tissue = Tissue(bodies, settings=TissueSettings(gravity_mm_s2=(0, 0, -9810), damping_per_s=8))
     run(tissue, 1.0)
     assert np.abs(tissue.velocities).max() < 15
     upper = tissue.positions[tissue.vertex_body == 1]
@@ -179,7 +179,8 @@ def test_organs_rest_on_the_obstacle():
 
     floor = SampledField.sample(bowl, (-30, -30, -10), (30, 30, 30), 2.0)
     lump = ball(6, 2.5, (3, 0, 7.5))
-    tissue = Tissue([body(lump)], settings=TissueSettings(gravity_mm_s2=(0, 0, -9810)), obstacle=floor)
+    settings = TissueSettings(gravity_mm_s2=(0, 0, -9810), damping_per_s=8)
+    tissue = Tissue([body(lump)], settings=settings, obstacle=floor)
     run(tissue, 1.0)
     assert floor(tissue.positions).min() > -0.15
     assert np.abs(tissue.velocities).max() < 80 and tissue.positions[:, 2].mean() < 7

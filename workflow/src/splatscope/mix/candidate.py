@@ -14,6 +14,8 @@ from splatscope.mix.light import Filming
 from splatscope.mix.placing import View, field_of_view
 from splatscope.shards import Frame
 
+SURFACE_MM = 0.5  # nothing that is less before a point hides it
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -68,21 +70,21 @@ def describe(candidate: Candidate, instance: int, class_name: str, frame: Frame,
     return entry
 
 
-def updated(entry: dict, frame: Frame) -> dict:
-    """The entry of an instance that was there before, as the mixed frame shows it."""
+def updated(entry: dict, frame: Frame, new: int) -> dict:
+    """The entry of an instance that was there before, in the frame that the instance `new` was laid into."""
     instance = entry["instance"]
     visible = int(frame.visible_mask(instance).sum())
     changed = entry | {"visible_px": visible, "visibility": visible / max(1, entry["amodal_px"])}
     if "keypoints" in entry:
         changed["keypoints"] = {
-            name: [x, y, 1] if seen == 2 and frame.instance_map[int(y), int(x)] != instance else [x, y, seen]
+            name: [x, y, 1] if seen == 2 and frame.instance_map[int(y), int(x)] == new else [x, y, seen]
             for name, (x, y, seen) in entry["keypoints"].items()
         }
     return changed
 
 
 def _keypoint(point: np.ndarray, tolerance_mm: float, instance: int, frame: Frame, view: View) -> list:
-    """Pixel x, y and COCO's visibility: 0 outside the picture, 1 hidden, 2 visible."""
+    """Pixel x, y and COCO's visibility: 0 outside the picture, 1 something is before it, 2 visible."""
     low, high = field_of_view(view.camera)
     outside = [0.0, 0.0, 0]
     if point[2] <= 1 or (point[:2] < low * point[2]).any() or (point[:2] > high * point[2]).any():
@@ -90,6 +92,7 @@ def _keypoint(point: np.ndarray, tolerance_mm: float, instance: int, frame: Fram
     x, y = view.camera.image_points(point[None])[0]
     if not (0 <= x < view.camera.width and 0 <= y < view.camera.height) or view.inside[int(y), int(x)] <= 0.5:
         return outside
-    row, column = int(y), int(x)
-    seen = frame.instance_map[row, column] == instance and frame.depth_mm[row, column] > point[2] - tolerance_mm
+    own, depth = frame.instance_map[int(y), int(x)] == instance, frame.depth_mm[int(y), int(x)]
+    # a tip's pixel may show what is behind it, and open jaws have their tip between them
+    seen = depth == 0 or depth > point[2] - (tolerance_mm if own else SURFACE_MM)
     return [round(float(x), 3), round(float(y), 3), 2 if seen else 1]

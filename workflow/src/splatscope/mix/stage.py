@@ -115,7 +115,7 @@ def _laid(
     shade = shade * config.contact_shade * view.inside
     rgb = blend(frame.rgb, layer, covered, view.inside, filming, shade, config.blur_px, rng)
     mixed = lay_labels(frame, layer, covered, instance, candidate.class_id, FIRST_OBJECT)
-    entries = [updated(entry, mixed) for entry in frame.meta.get("instances", [])]
+    entries = [updated(entry, mixed, instance) for entry in frame.meta.get("instances", [])]
     entries.append(describe(candidate, instance, class_names[candidate.class_id], mixed, view, covered))
     entries.sort(key=lambda entry: entry["instance"])
     return replace(mixed, rgb=rgb, meta=frame.meta | {"instances": entries})

@@ -13,6 +13,7 @@ from splatscope.simulate.operation.scenario import CameraStyle
 NEAREST_MM, FARTHEST_MM = 50.0, 110.0  # from the eye to what it looks at
 CLEARANCE_MM = 22.0  # least distance of the eye from anything
 REACTION_S = 0.25  # between two looks at where the instruments are
+SHORTEST_MOVE_S = 0.7  # at any pace: who watches must be able to follow
 DEAD_ZONE = 0.16  # of the distance: the tip may wander as far from the centre before the camera follows
 RECENTRE_S = 9.0  # mean time between two deliberate re-centrings
 WITHDRAWAL_SHARE = 0.4  # of instrument changes that the camera steps back for
@@ -75,7 +76,7 @@ class Cameraman:
             goal = goal + self._rng.uniform(0.55, 0.9) * off_centre
         distance = self._clear_distance(goal, tissue)
         if np.linalg.norm(goal - self._view.goal[:3]) > 0.5 or abs(distance - self._view.goal[3]) > 2.0:
-            duration = self._rng.uniform(0.9, 1.4) / self._pace
+            duration = max(self._rng.uniform(0.9, 1.4) / self._pace, SHORTEST_MOVE_S)
             self._view.move_to([*goal, distance], time_s, duration)
             self._next_look = time_s + 0.5 * duration + REACTION_S / self._pace
 

@@ -22,6 +22,8 @@ OVERLAP = (0.45, 0.65)  # share of the way to the via point at which the hand tu
 WIDE_REACH_MM = 25.0  # from here on a reach passes a via point
 CLEARANCE_MM = 12.0  # of a via point from tissue
 STAND_OFF_MM = 13.0  # before the jaws go in, along the shaft
+CUT_WHILE_CLOSING = 0.6  # share of the time of closing after which the blades meet the tube between them
+TIPS_BEYOND_MM = 5.0  # how far the tips of scissors go beyond what they cut, so that they spare what is behind
 HOVER_MM = 8.0  # of the hook over the tissue between strokes
 LIFT_MM = 3.5  # how far the hook lifts the strand on it
 HEATING_S = (0.35, 1.3)  # least and greatest time of heat in a stroke, before `pace`
@@ -165,10 +167,10 @@ def stroke(
     target: str,
     force: float,
 ) -> Iterator[None]:
-    """One stroke of the hook at `place`: under the strand, lift it off, burn, let go. Returns whether it was divided.
+    """One stroke of the hook at `place`: under the strand, lift it off, burn, let go.
 
-    `normal` points out of the tissue, `onward` along the dissection (unit vectors [3]); `force` is 1 or more for
-    another try, which goes deeper and burns longer.
+    Returns what became of the strand: "divided", "burnt" or None. `normal` points out of the tissue, `onward` along the
+    dissection (unit vectors [3]); `force` is 1, or more for another try, which goes deeper and burns longer.
     """
     yield from hover(ws, hand, place, normal)
     ws.name_action(hand, "dissect", target)
@@ -178,17 +180,18 @@ def stroke(
     lift = hand.move(hand.goal + LIFT_MM * normal, ws.time_s, 2.0, LIFTING)
     hand.heating_w = heating_w
     least, greatest = (force * seconds / ws.pace for seconds in HEATING_S)
-    begin, divided = ws.time_s, False
+    begin, divided, burnt = ws.time_s, False, False
     while ws.time_s < begin + least or (not divided and ws.time_s < begin + max(greatest, lift)):
         yield
-        event = ws.answered(hand, DIVIDED, 6.0)
+        burnt = burnt or ws.answered(hand, ("coagulate",), 0.0) is not None
+        event = ws.answered(hand, DIVIDED, 10.0)
         if event is not None:
             divided = True
             ws.name_action(hand, "dissect", target, event.class_id)
     hand.heating_w = 0.0
     yield from press(ws, hand, lambda: hand.goal + (HOVER_MM - LIFT_MM) * normal, LEAVING)
     hand.label = IDLE
-    return divided
+    return "divided" if divided else "burnt" if burnt else None
 
 
 def burn(
@@ -221,10 +224,12 @@ def burn(
 def close_on(ws: Workspace, hand: Hand, verb: str, place: Place, axis: np.ndarray, target: str) -> Iterator[None]:
     """Close the jaws of scissors or clip applier across a tube along `axis` [3] at `place`. Returns the answer."""
     closing = np.cross(axis, hand.axis_to(place()))
-    yield from approach(ws, hand, place, closing, opening=1.0)
+    spare = max(hand.instrument.grip().reach_mm - TIPS_BEYOND_MM, 0.0) if verb == "cut" else 0.0
+    yield from approach(ws, hand, lambda: place() - spare * hand.axis_to(place()), closing, opening=1.0)
     yield from ws.wait(0.15)
     ws.name_action(hand, verb, target)
-    yield from until(ws, ws.time_s + hand.open_to(0.0, ws.time_s))
+    duration = hand.open_to(0.0, ws.time_s)
+    yield from until(ws, ws.time_s + duration * (CUT_WHILE_CLOSING if verb == "cut" else 1.0))
     event = yield from ws.act(verb, hand)
     if event is not None and event.amount > 0:
         ws.name_action(hand, verb, target, event.class_id)

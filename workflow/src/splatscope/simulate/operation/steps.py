@@ -186,7 +186,7 @@ def _strokes(
         ws.interest = ws.landmark(name)
         for attempt in range(ws.scenario.attempts):
             force = 1 + 0.6 * attempt
-            through = yield from skills.stroke(
+            effect = yield from skills.stroke(
                 ws,
                 hand,
                 lambda n=name: ws.landmark(n),
@@ -196,8 +196,8 @@ def _strokes(
                 step.target,
                 force,
             )
-            if through:
-                divided += 1
+            divided += effect == "divided"
+            if effect is not None:
                 break
         if between is not None:
             yield from between(name)

@@ -126,12 +126,12 @@ def _materials(between) -> dict[str, TissueMaterial]:
 
     Liver parenchyma 3..8 at quasi-static loading (Umale et al. 2013). Adipose tissue 1..4 (Alkhouli et al. 2013). The
     gallbladder and its duct are solids here: 12..30 stands for a wall of some hundred kPa about bile; likewise 30..50
-    for the artery's wall about blood. Strengths are those of walls, some hundred kPa; of liver and fat more than the
-    tens of kPa at which specimens fail (Kemper et al. 2010), because a bond pulls at one vertex.
+    for the artery's wall about blood. Walls tear at about 1 to 2 MPa; liver and fat at more than the tens of kPa at
+    which specimens fail (Kemper et al. 2010), because a bond pulls at one vertex.
     """
     return {
         "liver": TissueMaterial(between(3, 8), strength_kpa=between(90, 160)),
-        "gallbladder": TissueMaterial(between(12, 30), strength_kpa=between(350, 600)),
-        "cystic artery": TissueMaterial(between(30, 50), strength_kpa=between(500, 900)),
+        "gallbladder": TissueMaterial(between(12, 30), strength_kpa=between(800, 1400)),
+        "cystic artery": TissueMaterial(between(30, 50), strength_kpa=2000),
         "calot fat": TissueMaterial(between(1.5, 4), density=0.95e-3, strength_kpa=between(25, 50)),
     }

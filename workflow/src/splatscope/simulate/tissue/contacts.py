@@ -15,6 +15,7 @@ from splatscope.simulate.tissue.tool_motion import ToolMotion
 from splatscope.simulate.tissue.topology import Surface
 from splatscope.simulate.tissue.vertex_fields import VertexFields
 
+TOUCH_MM = 0.02  # clearance at which tissue is taken to lie on the surroundings
 REACH_MM = 1.5  # beyond contact, for what the tissue moves during an interval
 
 
@@ -33,6 +34,8 @@ class Contacts:
         self._settings, self._device = settings, device
         self._grid = None
         self._tool_faces = np.zeros((0, 3), np.int32)
+        self._organ_pairs = _Pairs(self._tool_faces, np.zeros(0, np.int32))
+        self._off_obstacle = np.zeros(0, np.int32)
         if obstacle is not None:
             values = wp.array(np.ascontiguousarray(obstacle.values, np.float32), dtype=float, device=device)
             self._grid = values, wp.vec3(*map(float, obstacle.origin)), float(obstacle.spacing)
@@ -56,6 +59,7 @@ class Contacts:
         self._body_faces = [faces for faces in self._body_faces if len(faces)]
         self._mesh_bodies = [int(face_body[faces[0]]) for faces in self._body_faces]
         self._mesh_ids = wp.array([mesh.id for mesh in self._meshes], dtype=wp.uint64, device=self._device)
+        self._edges = self._mean_edges(surface.faces, fields)
         count = len(self._vertices)
         self._near_mesh, self._near_face = (wp.zeros(count, dtype=wp.int32, device=self._device) for _ in range(2))
         self._mesh_of_vertex = self._upload(_renumber(vertex_body, self._mesh_bodies), wp.int32)
@@ -77,8 +81,8 @@ class Contacts:
         most = settings.separation_mm_s * step_s
         state = [fields["positions"], fields["previous"], fields["inverse_mass"]]
         tool_pairs = self._near_tools(motion, held_faces, fields)
-        self._tool_faces = tool_pairs.faces
         organ_pairs = self._near_organs(fields, positions)
+        self._tool_faces, self._organ_pairs = tool_pairs.faces, organ_pairs
         counts = len(tool_pairs.faces), len(organ_pairs.faces)
         if sum(counts):
             self._pushes = pushes = wp.zeros(sum(counts), dtype=wp.vec3, device=self._device)
@@ -109,12 +113,27 @@ class Contacts:
                 [*state, self._upload(near, wp.int32), *self._grid, most, settings.friction],
             )
 
+    def touching(self) -> np.ndarray:
+        """Vertices of organs that pushed each other in the last substep, or that the surroundings pushed, ascending."""
+        first = len(self._tool_faces)
+        if not len(self._organ_pairs.faces):
+            return self._off_obstacle
+        pushing = self._pushes.numpy()[first:].any(1)
+        pairs = self._organ_pairs
+        return np.union1d(np.union1d(pairs.faces[pushing], pairs.others[pushing]), self._off_obstacle)
+
     def pressed(self) -> np.ndarray:
         """Vertices that instruments pushed in the last substep, ascending."""
         if not len(self._tool_faces):
             return np.zeros(0, np.int32)
         pushing = self._pushes.numpy()[: len(self._tool_faces)].any(1)
         return np.unique(self._tool_faces[pushing])
+
+    def _mean_edges(self, faces: np.ndarray, fields: VertexFields) -> wp.array:
+        """Of each body's surface, mm."""
+        corners = fields.read("positions")[faces]
+        length = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).mean(1)
+        return wp.array([length[own].mean() for own in self._body_faces], dtype=float, device=self._device)
 
     def _near_tools(self, motion: ToolMotion, held_faces: np.ndarray, fields: VertexFields) -> _Pairs:
         if not len(motion.capsule_tool):
@@ -149,7 +168,7 @@ class Contacts:
         wp.launch(
             obstacle_kernels.find_nearby_organ,
             dim=len(self._vertices),
-            inputs=[fields["positions"], self._vertices_device, self._mesh_of_vertex, self._mesh_ids]
+            inputs=[fields["positions"], self._vertices_device, self._mesh_of_vertex, self._mesh_ids, self._edges]
             + [wp.array(bound, dtype=wp.vec3, device=self._device) for bound in (lows, highs)]
             + [reach],
             outputs=[self._near_mesh, self._near_face],
@@ -171,7 +190,9 @@ class Contacts:
             outputs=[self._clearance],
             device=self._device,
         )
-        return self._vertices[self._clearance.numpy() < REACH_MM]
+        clearance = self._clearance.numpy()
+        self._off_obstacle = self._vertices[clearance < TOUCH_MM]
+        return self._vertices[clearance < REACH_MM]
 
     def _upload(self, values: np.ndarray, dtype) -> wp.array:
         return wp.array(np.ascontiguousarray(values, np.int32), dtype=dtype, device=self._device)

@@ -14,7 +14,7 @@ wp.set_module_options({"enable_backward": False, "fast_math": True})
 def predict(
     positions: wp.array(dtype=wp.vec3),
     previous: wp.array(dtype=wp.vec3),
-    inverse_mass: wp.array(dtype=float),
+    weight: wp.array(dtype=float),  # share of gravity that the vertex feels; 0: fixed
     kept: float,  # share of the last step's displacement that inertia repeats
     farthest: float,  # mm that a vertex moves by inertia in one step
     fall: wp.vec3,  # mm, gravity times the step squared
@@ -24,9 +24,10 @@ def predict(
     here = positions[vertex]
     moved = here - previous[vertex]
     previous[vertex] = here
-    if inverse_mass[vertex] > 0.0:
+    share = weight[vertex]
+    if share > 0.0:
         moved = moved * (kept * wp.min(1.0, farthest / wp.max(wp.length(moved), 1.0e-9)))
-        positions[vertex] = here + moved + fall
+        positions[vertex] = here + moved + fall * share
 
 
 # M as 00 11 22 01 02 12, then alpha, 1 / theta and mu / lambda: see solve_neo_hookean

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import warp as wp
@@ -27,7 +28,12 @@ from splatscope.simulate.tissue.tool_state import ToolState
 from splatscope.simulate.tissue.topology import Parting, Surface, Topology
 from splatscope.simulate.tissue.vertex_fields import VertexFields
 
-LED_WEIGHT = 10.0  # times their mass, of vertices in jaws or pressed by an instrument
+CARRYING = 10.0  # times its mass, the inertia of a vertex that carries a bond or a contact
+LED_GRAM = 0.2  # inertia, at the least, of a vertex in jaws or pressed by an instrument
+
+
+SETTLING_DAMPING_PER_S = 100.0  # as in honey: things sink at a tenth of a metre a second
+CONTACT_SEARCHES_PER_S = 30
 
 
 class Tissue:
@@ -66,7 +72,8 @@ class Tissue:
         self.fields = VertexFields(len(self.rest), device)
         for name in ("positions", "previous"):
             self.fields.add(name, self.rest, wp.vec3)
-        self.fields.add("inverse_mass", np.zeros(len(self.rest), np.float32), float)
+        for name in ("inverse_mass", "weight"):  # weight: over inertia, the share of gravity that a vertex feels
+            self.fields.add(name, np.zeros(len(self.rest), np.float32), float)
         self.elements = Elements(bodies, tets, self.rest, device)
         self.heat = Heat(self.settings, self.elements, self.fields, device)
         self.bonds = BondSet(bonds, self.body_starts, device)
@@ -83,7 +90,6 @@ class Tissue:
         self._tools: dict[str, ToolState] = {}
         self._step_s = 1 / self.settings.substeps_per_s
         self._pending: list[TissueEvent] = []
-        self._led = np.zeros(0, np.int32)
         self._update_mass()
 
     # what it is now
@@ -150,7 +156,7 @@ class Tissue:
             self._pending.append(self.release(name))
         steps = max(1, math.ceil(duration_s * self.settings.substeps_per_s - 1e-6))
         self._set_step(duration_s / steps)
-        self._weigh_down(np.union1d(self.grips.vertices(), self._contacts.pressed()))
+        self._weigh()
         motion = ToolMotion(self._tools, tools, steps, self.device)
         launches = self._launches(motion, self.positions)
         for step in range(steps):
@@ -169,10 +175,12 @@ class Tissue:
     def settle(self, duration_s: float) -> None:
         """Let everything sink to where it lies under its own weight, nothing tearing meanwhile, and begin there at rest."""
         strength, self.strength_pa = self.strength_pa, np.full_like(self.strength_pa, np.inf)
+        settings, self.settings = self.settings, replace(self.settings, damping_per_s=SETTLING_DAMPING_PER_S)
         self.bonds.hold()
-        self.advance(duration_s, {})
+        for _ in range(round(duration_s * CONTACT_SEARCHES_PER_S)):
+            self.advance(1 / CONTACT_SEARCHES_PER_S, {})
         self.bonds.hold_no_more(self.positions)
-        self.strength_pa = strength
+        self.strength_pa, self.settings = strength, settings
         self.fields.write("previous", self.positions)
         self.time_s = 0.0
 
@@ -221,22 +229,27 @@ class Tissue:
 
     def _update_mass(self) -> None:
         self.masses = self.elements.masses(self.topology)  # g [V]; 0 where nothing is left
-        self._write_inverse_mass()
+        self._inverse_mass = None
         self._contacts.surface_changed(self.surface(), self.vertex_body, self.fields)
 
-    def _write_inverse_mass(self) -> None:
-        free = ~self.fixed & (self.masses > 0)
-        inverse = np.divide(1, self.masses, out=np.zeros_like(self.masses), where=free)
-        inverse[self._led] /= LED_WEIGHT
-        self.fields.write("inverse_mass", inverse.astype(np.float32))
-        self.elements.material_changed()
+    def _weigh(self) -> None:
+        """Give vertices that carry a concentrated force more inertia (not more weight).
 
-    def _weigh_down(self, led: np.ndarray) -> None:
-        """Vertices that instruments lead are heavy: elasticity then moves the tissue behind them instead of throwing
-        them back every substep."""
-        if not np.array_equal(led, self._led):
-            self._led = led
-            self._write_inverse_mass()
+        With one iteration a step, a vertex of mass m passes on a force F by being thrown to and fro by F h^2 / m every
+        substep: a light one crushes the tetrahedra about it under forces that the tissue bears easily.
+        """
+        carrying = np.union1d(self.bonds.vertices[~self.bonds.broken].ravel(), self._contacts.touching())
+        led = np.union1d(self.grips.vertices(), self._contacts.pressed())
+        inertia = self.masses.copy()
+        inertia[carrying] *= CARRYING
+        inertia[led] = np.maximum(CARRYING * self.masses[led], LED_GRAM)
+        free = ~self.fixed & (self.masses > 0)
+        inverse = np.divide(1, inertia, out=np.zeros_like(inertia), where=free).astype(np.float32)
+        if self._inverse_mass is None or not np.array_equal(inverse, self._inverse_mass):
+            self._inverse_mass = inverse
+            self.fields.write("inverse_mass", inverse)
+            self.fields.write("weight", (self.masses * inverse).astype(np.float32))
+            self.elements.material_changed()
 
     def _set_step(self, step_s: float) -> None:
         """Velocities are displacements over the last step: another step takes other displacements."""
@@ -253,7 +266,8 @@ class Tissue:
         launches.add(
             predict,
             fields.count,
-            [*state, math.exp(-settings.damping_per_s * step), settings.top_speed_mm_s * step, fall],
+            [*state[:2], fields["weight"], math.exp(-settings.damping_per_s * step), settings.top_speed_mm_s * step]
+            + [fall],
         )
         self.elements.add_to(launches, fields, step)
         self.bonds.add_to(launches, state[0], state[2], step)
