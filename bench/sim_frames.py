@@ -59,33 +59,31 @@ def label_agreement(episode: Episode, every: int, frames: int) -> dict:
 
 
 def snapshot(episode: Episode, skip: int, frames: int, path: Path) -> int:
-    """Save what `frames` + 1 consecutive frames after the first `skip` show; returns the number of faces.
+    """Save the surfaces of `frames` + 1 consecutive frames after the first `skip`; returns the number of faces.
 
-    The camera is saved without its distortion, which the peer does not have.
+    Faces are those of the first: a cut or tear adds vertices at the end and leaves the others. The camera is saved
+    without its distortion, which the peer does not have.
     """
     renderer: Renderer = episode._filming._labels
-    scene, seen, topology = renderer.scene, [], []
+    scene, camera, seen = renderer.scene, renderer.camera, []
     for number, _ in enumerate(episode.frames()):
+        if number == skip:
+            faces, parts = scene.faces.numpy().copy(), scene.face_part.numpy().copy()
         if number >= skip:
-            seen.append(scene.camera_vertices.numpy().copy())
-            topology.append(scene.faces.numpy().copy())
+            seen.append(scene.camera_vertices.numpy()[: faces.max() + 1].copy())
         if len(seen) > frames:
             break
-    if any(not np.array_equal(faces, topology[0]) for faces in topology):
-        raise ValueError("expected frames in which nothing is cut: choose others")
-    camera = renderer.camera
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(
         path,
         vertices=np.stack(seen),
-        faces=topology[0],
-        face_part=scene.face_part.numpy(),
+        faces=faces,
+        face_part=parts,
         part_class=scene.part_class.numpy(),
-        part_instance=scene.part_instance.numpy(),
         size=[camera.width, camera.height],
         intrinsics=[camera.fx, camera.fy, camera.cx, camera.cy],
     )
-    return len(topology[0])
+    return len(faces)
 
 
 def _lens_rays(renderer: Renderer) -> tuple[np.ndarray, float]:
