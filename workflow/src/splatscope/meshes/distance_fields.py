@@ -77,6 +77,36 @@ def curve(control: np.ndarray, per_segment: int = 6) -> np.ndarray:
     return np.vstack([*parts, control[-1:]]).astype(np.float32)
 
 
+BLOCK = 4  # samples a side that are left out together
+MAX_SLOPE = 2.0  # greatest change of a field, mm per mm, that `sample_where_near` can rely on
+CHUNK = 1 << 18  # points evaluated at a time: bounded memory
+
+
+def sample_where_near(field: Field, low, counts, spacing: float) -> np.ndarray:
+    """float32 [X, Y, Z]: a field that changes by at most MAX_SLOPE mm per mm, on a grid of `counts` samples from `low`.
+
+    Blocks that the surface cannot reach get values interpolated between blocks, of the right sign: a thin organ in a
+    large box costs a fraction of sampling it all.
+    """
+    low, counts = np.asarray(low, np.float64), np.asarray(counts)
+    blocks = -(-counts // BLOCK)
+    index = np.stack(np.unravel_index(np.arange(blocks.prod()), blocks), -1)
+    middles = low + spacing * (BLOCK * index + (BLOCK - 1) / 2)
+    coarse = field(middles.astype(np.float32)).astype(np.float32)
+    axes = [(np.arange(size * BLOCK) - (BLOCK - 1) / 2) / BLOCK for size in blocks]
+    values = map_coordinates(
+        coarse.reshape(blocks), np.stack(np.meshgrid(*axes, indexing="ij")), order=1, mode="nearest"
+    )
+    values = values.reshape(blocks[0], BLOCK, blocks[1], BLOCK, blocks[2], BLOCK)
+    near = np.flatnonzero(np.abs(coarse) <= MAX_SLOPE * np.sqrt(3) / 2 * BLOCK * spacing)
+    within = np.stack(np.meshgrid(*[np.arange(BLOCK)] * 3, indexing="ij"), -1) - (BLOCK - 1) / 2
+    for some in np.array_split(near, len(near) * BLOCK**3 // CHUNK + 1):
+        x, y, z = index[some].T
+        points = middles[some, None, None, None] + spacing * within
+        values[x, :, y, :, z, :] = field(points.astype(np.float32))
+    return np.ascontiguousarray(values.reshape(blocks * BLOCK)[: counts[0], : counts[1], : counts[2]])
+
+
 @dataclass
 class SampledField:
     """A distance field on a regular grid: quick to ask again, and the source of a surface."""
@@ -93,16 +123,18 @@ class SampledField:
         for index, x in enumerate(axes[0]):  # slab by slab: bounded memory
             plane = np.stack(np.meshgrid(axes[1], axes[2], indexing="ij"), -1)
             values[index] = field(np.concatenate([np.full((*plane.shape[:2], 1), x, np.float32), plane], -1))
-        for axis in range(3):
-            for end in (0, -1):
-                border = values.swapaxes(0, axis)[end]
-                np.maximum(border, spacing * 0.5, out=border)
-        return cls(values, np.array([axis[0] for axis in axes], np.float64), spacing)
+        return cls(_closed(values, spacing), np.array([axis[0] for axis in axes], np.float64), spacing)
+
+    @classmethod
+    def sample_where_near(cls, field: Field, low, high, spacing: float) -> SampledField:
+        """The same, coarse far from the surface: see the function of this name."""
+        counts = np.ceil((np.asarray(high) - low) / spacing).astype(int) + 1
+        return cls(_closed(sample_where_near(field, low, counts, spacing), spacing), np.array(low, np.float64), spacing)
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """Distance at points [..., 3]; beyond the grid that of its border, which is positive."""
-        cells = np.moveaxis((points - self.origin) / self.spacing, -1, 0)
-        return map_coordinates(self.values, cells, order=1, mode="nearest")
+        cells = ((points - self.origin) / self.spacing).reshape(-1, 3).T
+        return map_coordinates(self.values, cells, order=1, mode="nearest").reshape(np.shape(points)[:-1])
 
     def surface(self) -> Mesh:
         """The closed surface at distance 0, faces counter-clockwise seen from outside."""
@@ -119,6 +151,15 @@ class SampledField:
         )
         normals = gradient / np.maximum(np.linalg.norm(gradient, axis=-1, keepdims=True), 1e-9)
         return Mesh(vertices * self.spacing + self.origin, faces, normals)
+
+
+def _closed(values: np.ndarray, spacing: float) -> np.ndarray:
+    """The samples with their border set outside."""
+    for axis in range(3):
+        for end in (0, -1):
+            border = values.swapaxes(0, axis)[end]
+            np.maximum(border, spacing * 0.5, out=border)
+    return values
 
 
 def ambient_occlusion(fields: list[Field], mesh: Mesh, reach_mm: float = 12.0) -> np.ndarray:

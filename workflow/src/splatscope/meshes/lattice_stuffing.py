@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from splatscope.meshes.distance_fields import Field
+from splatscope.meshes.distance_fields import Field, sample_where_near
 
 SNAP_LONG, SNAP_SHORT = 0.24999, 0.41189  # of an edge: how near a vertex a cut must be to pull it in (table 1)
-CHUNK = 1 << 18  # points evaluated at a time: bounded memory
 
 TET_EDGES = np.array([[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]])
 
@@ -21,12 +20,13 @@ TET_EDGES = np.array([[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]])
 def stuff_lattice(field: Field, low, high, spacing: float) -> tuple[np.ndarray, np.ndarray]:
     """Vertices float64 [V, 3] and tetrahedra int64 [T, 4] of where the field is negative; either orientation.
 
-    Raises ValueError when the solid reaches the border of the box or when there is none.
+    The field may change by at most distance_fields.MAX_SLOPE mm per mm. Raises ValueError when the solid reaches the
+    border of the box or when there is none.
     """
     low = np.asarray(low, np.float64)
     counts = np.ceil((np.asarray(high, np.float64) - low) / spacing).astype(int) + 1
-    corners = _evaluate(field, low, counts, spacing)
-    centres = _evaluate(field, low + spacing / 2, counts - 1, spacing)
+    corners = sample_where_near(field, low, counts, spacing)
+    centres = sample_where_near(field, low + spacing / 2, counts - 1, spacing)
     for axis in range(3):
         for end in (0, -1):
             if min(values.swapaxes(0, axis)[end].min() for values in (corners, centres)) < 0:
@@ -56,16 +56,6 @@ def unique_edges(tets: np.ndarray) -> np.ndarray:
     base = np.int64(tets.max() + 1)
     keys = np.unique(pairs[:, 0] * base + pairs[:, 1])
     return np.stack([keys // base, keys % base], -1)
-
-
-def _evaluate(field: Field, low: np.ndarray, counts: np.ndarray, spacing: float) -> np.ndarray:
-    """Field on a regular grid [X, Y, Z]."""
-    values = np.empty(int(np.prod(counts)))
-    for start in range(0, len(values), CHUNK):
-        index = np.arange(start, min(start + CHUNK, len(values)))
-        points = low + spacing * np.stack(np.unravel_index(index, counts), -1)
-        values[start : start + len(index)] = field(points.astype(np.float32))
-    return values.reshape(counts)
 
 
 def _lattice_tets(corners: np.ndarray, centres: np.ndarray) -> np.ndarray:

@@ -121,6 +121,7 @@ def stuff(field: Field, low, high, spacing: float, grading: Inversion | None = N
     Isosurface stuffing (Labelle & Shewchuk 2007) on a lattice of `spacing` mm (cube edge; a tetrahedron has about
     spacing^3 / 12), then the boundary is fitted to the zero level. With `grading` the spacing varies. The boundary is a
     closed manifold and no dihedral angle is below MIN_DIHEDRAL; features thinner than about `spacing` are lost.
+    The field must be a distance, near enough: it may change by at most 2 mm per mm.
     Raises ValueError when the solid reaches the border of the box, when nothing is found, or when the angles cannot be
     kept.
     """
@@ -150,7 +151,8 @@ def _inverted(field: Field, grading: Inversion, low, high) -> Field:
         back = grading(points)
         distance = field(back)
         beyond = np.maximum(low - back, back - high).max(-1)  # the inverted box is not a box: what juts out is outside
-        return np.where(beyond > 0, np.maximum(distance, beyond), distance)
+        scale = grading.distance_mm**2 / ((back - np.asarray(grading.centre, back.dtype)) ** 2).sum(-1)
+        return scale * np.where(beyond > 0, np.maximum(distance, beyond), distance)
 
     return inverted
 

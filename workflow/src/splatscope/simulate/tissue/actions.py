@@ -91,7 +91,7 @@ def parted_event(tissue: Tissue, kind: str, tool: str | None, parting: Parting) 
     positions, tets = tissue.positions, parting.opened[:, 0, 0]
     areas = cutting.opened_area(parting, positions, tissue.topology)
     classes = tissue.tet_class[tets]
-    class_id = int(np.bincount(classes, areas).argmax())
+    class_id = int(np.bincount(classes, areas + 1e-6).argmax())  # opened faces may have no area
     body = int(tissue.tet_body[tets[classes == class_id][0]])
     corners = positions[tissue.tets[tets]].mean(1)
     point = (corners * areas[:, None]).sum(0) / areas.sum()

@@ -31,9 +31,22 @@ class BondSet:
             upload(self.vertices, np.int32, wp.vec2i),
             upload(bonds.rest_mm, np.float32, float),
             upload(1 / (bonds.stiffness_n_per_mm * FORCE), np.float32, float),
-            upload(bonds.rest_mm + bonds.break_mm, np.float32, float),
         )
+        self._break_mm = bonds.break_mm.astype(np.float32)
+        self._longest_mm = (bonds.rest_mm + bonds.break_mm).astype(np.float32)
+        self._longest = upload(self._longest_mm, np.float32, float)
         self._state = upload(self.broken, np.int32, wp.int32)
+
+    def hold(self) -> None:
+        """Let no bond fail, however long it gets."""
+        self._longest.fill_(np.inf)
+
+    def hold_no_more(self, positions: np.ndarray) -> None:
+        """Let bonds fail again; one that got longer meanwhile bears as much more as it would have from its rest."""
+        ends = positions[self.vertices].astype(np.float32)
+        length = np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1)
+        self._longest_mm = np.maximum(self._longest_mm, length + self._break_mm)
+        self._longest.assign(self._longest_mm[self._order])
 
     def read_broken(self) -> np.ndarray:
         """Indices of the bonds that failed since the last call."""
@@ -48,5 +61,5 @@ class BondSet:
         self._state.assign(state)
 
     def add_to(self, launches: Launches, positions: wp.array, inverse_mass: wp.array, step_s: float) -> None:
-        arguments = [positions, inverse_mass, *self._constants, self._state, 1 / step_s**2]
+        arguments = [positions, inverse_mass, *self._constants, self._longest, self._state, 1 / step_s**2]
         launches.add_coloured(solve_bonds, self._ranges, arguments)

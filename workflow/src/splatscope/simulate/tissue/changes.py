@@ -127,6 +127,7 @@ def tear(tissue: Tissue, duration_s: float, positions: np.ndarray, stress: wp.ar
         device=tissue.device,
     )
     excess = stress.numpy()[elements.rank] / tissue.strength_pa
+    excess[np.isin(tissue.tets, tissue.grips.vertices()).any(1)] = 0  # jaws carry what they hold
     for tet in np.argsort(-excess, kind="stable")[:TEAR_TRIES]:
         if excess[tet] <= 1:
             break

@@ -59,6 +59,7 @@ class Contacts:
         self._body_faces = [faces for faces in self._body_faces if len(faces)]
         self._mesh_bodies = [int(face_body[faces[0]]) for faces in self._body_faces]
         self._mesh_ids = wp.array([mesh.id for mesh in self._meshes], dtype=wp.uint64, device=self._device)
+        self._edges = self._mean_edges(surface.faces, fields)
         count = len(self._vertices)
         self._near_mesh, self._near_face = (wp.zeros(count, dtype=wp.int32, device=self._device) for _ in range(2))
         self._mesh_of_vertex = self._upload(_renumber(vertex_body, self._mesh_bodies), wp.int32)
@@ -128,6 +129,12 @@ class Contacts:
         pushing = self._pushes.numpy()[: len(self._tool_faces)].any(1)
         return np.unique(self._tool_faces[pushing])
 
+    def _mean_edges(self, faces: np.ndarray, fields: VertexFields) -> wp.array:
+        """Of each body's surface, mm."""
+        corners = fields.read("positions")[faces]
+        length = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).mean(1)
+        return wp.array([length[own].mean() for own in self._body_faces], dtype=float, device=self._device)
+
     def _near_tools(self, motion: ToolMotion, held_faces: np.ndarray, fields: VertexFields) -> _Pairs:
         if not len(motion.capsule_tool):
             return _Pairs(np.zeros((0, 3), np.int32), np.zeros(0, np.int32))
@@ -161,7 +168,7 @@ class Contacts:
         wp.launch(
             obstacle_kernels.find_nearby_organ,
             dim=len(self._vertices),
-            inputs=[fields["positions"], self._vertices_device, self._mesh_of_vertex, self._mesh_ids]
+            inputs=[fields["positions"], self._vertices_device, self._mesh_of_vertex, self._mesh_ids, self._edges]
             + [wp.array(bound, dtype=wp.vec3, device=self._device) for bound in (lows, highs)]
             + [reach],
             outputs=[self._near_mesh, self._near_face],

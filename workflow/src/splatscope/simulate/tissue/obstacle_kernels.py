@@ -73,6 +73,7 @@ def find_nearby_organ(
     vertices: wp.array(dtype=wp.int32),
     vertex_body: wp.array(dtype=wp.int32),
     surfaces: wp.array(dtype=wp.uint64),  # wp.Mesh of each body
+    edges: wp.array(dtype=float),  # mm, mean edge of each body's surface
     lows: wp.array(dtype=wp.vec3),  # mm, bounding box of each body
     highs: wp.array(dtype=wp.vec3),
     reach: float,
@@ -84,8 +85,10 @@ def find_nearby_organ(
     here = positions[vertex]
     nearest = reach
     body[index] = -1
+    own = vertex_body[vertex]
     for other in range(surfaces.shape[0]):
-        if other != vertex_body[vertex]:
+        # a coarse organ's vertex would come out on the far side of a thin vessel: the finer one's vertices see to it
+        if other != own and edges[other] >= 0.75 * edges[own]:
             beyond = wp.max(lows[other] - here, here - highs[other])
             if wp.max(beyond) < nearest:
                 found = wp.mesh_query_point_no_sign(surfaces[other], here, nearest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import warp as wp
@@ -29,6 +30,10 @@ from splatscope.simulate.tissue.vertex_fields import VertexFields
 
 CARRYING = 10.0  # times its mass, the inertia of a vertex that carries a bond or a contact
 LED_GRAM = 0.2  # inertia, at the least, of a vertex in jaws or pressed by an instrument
+
+
+SETTLING_DAMPING_PER_S = 100.0  # as in honey: things sink at a tenth of a metre a second
+CONTACT_SEARCHES_PER_S = 30
 
 
 class Tissue:
@@ -166,6 +171,18 @@ class Tissue:
         events += changes.heat(self, duration_s, tools, positions)
         events += changes.tear(self, duration_s, self.positions, self._stress)
         return events
+
+    def settle(self, duration_s: float) -> None:
+        """Let everything sink to where it lies under its own weight, nothing tearing meanwhile, and begin there at rest."""
+        strength, self.strength_pa = self.strength_pa, np.full_like(self.strength_pa, np.inf)
+        settings, self.settings = self.settings, replace(self.settings, damping_per_s=SETTLING_DAMPING_PER_S)
+        self.bonds.hold()
+        for _ in range(round(duration_s * CONTACT_SEARCHES_PER_S)):
+            self.advance(1 / CONTACT_SEARCHES_PER_S, {})
+        self.bonds.hold_no_more(self.positions)
+        self.strength_pa, self.settings = strength, settings
+        self.fields.write("previous", self.positions)
+        self.time_s = 0.0
 
     def grasp(self, tool: str) -> TissueEvent:
         """Hold the tissue between the jaws of a tool, as it was at the last `advance`, until release or slip."""

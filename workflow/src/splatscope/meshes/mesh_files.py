@@ -1,0 +1,99 @@
+"""Reads users' mesh files: surfaces by trimesh, volume meshes by meshio, Gmsh's format 1, which neither reads, here."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+
+import meshio
+import numpy as np
+import trimesh
+
+from splatscope.errors import InputError
+
+VOLUME_SUFFIXES = frozenset(meshio.extension_to_filetypes) - {".obj", ".off", ".ply", ".stl", ".svg", ".wkt", ".xml"}
+_SURFACE_FORMATS = ("obj", "off", "ply", "stl", "glb", "gltf")
+_GMSH1_TRIANGLE, _GMSH1_TETRAHEDRON = 2, 4
+
+
+def read_mesh_file(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices float64 [V, 3] in the file's unit, triangles int64 [F, 3], tetrahedra int64 [T, 4]; cells may be none.
+
+    Raises InputError when the file is missing, of a format that is not read, or broken.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(
+            path, found="no such file", expected="a surface or tetrahedral mesh", remedy="correct the path"
+        )
+    try:
+        if path.suffix.lower() in VOLUME_SUFFIXES:
+            vertices, triangles, tets = _read_volume(path)
+        else:
+            vertices, triangles, tets = _read_surface(path)
+    except InputError:
+        raise
+    except Exception as error:  # readers of dozens of formats raise whatever they like on broken files
+        raise InputError(
+            path,
+            found=f"{type(error).__name__}: {error}",
+            expected=f"a mesh in the format of its suffix, {path.suffix or 'which it lacks'}",
+            remedy=f"export it anew, as {', '.join(_SURFACE_FORMATS)} (surface) or vtk, vtu, msh (tetrahedra)",
+        ) from error
+    vertices = np.asarray(vertices, np.float64).reshape(-1, 3)
+    if not np.isfinite(vertices).all():
+        raise InputError(
+            path,
+            found=f"{int((~np.isfinite(vertices)).any(1).sum())} vertices that are not numbers",
+            expected="finite coordinates",
+            remedy="export the mesh anew",
+        )
+    cells = [np.asarray(cells, np.int64) for cells in (triangles, tets)]
+    for kind in cells:
+        if kind.size and (kind.min() < 0 or kind.max() >= len(vertices)):
+            raise InputError(
+                path,
+                found=f"cells of vertices {kind.min()}..{kind.max()} (counted from 0)",
+                expected=f"0..{len(vertices) - 1}",
+                remedy="export the mesh anew: it is cut off or numbered wrongly",
+            )
+    return vertices, cells[0].reshape(-1, 3), cells[1].reshape(-1, 4)
+
+
+def _read_surface(path: Path):
+    surface = trimesh.load(path, force="mesh")
+    if not len(getattr(surface, "faces", ())):
+        raise InputError(
+            path, found="no triangles", expected="a surface mesh", remedy="export the surface, not only its points"
+        )
+    return surface.vertices, surface.faces, np.zeros((0, 4))
+
+
+def _read_volume(path: Path):
+    if path.suffix.lower() == ".msh" and path.read_bytes()[:4] == b"$NOD":
+        return _read_gmsh1(path.read_text().split("\n"))
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            mesh = meshio.read(path)
+    except SystemExit as error:  # what meshio does with a file that it cannot read
+        raise ValueError(" ".join(said.getvalue().split()) or "not readable") from error
+    if mesh.points.shape[1] != 3:
+        raise ValueError(f"points of {mesh.points.shape[1]} coordinates")
+    # the corners come first in cells of higher order
+    triangles = [block.data[:, :3] for block in mesh.cells if block.type.startswith("triangle")]
+    tets = [block.data[:, :4] for block in mesh.cells if block.type.startswith("tetra")]
+    return mesh.points, np.vstack([np.zeros((0, 3)), *triangles]), np.vstack([np.zeros((0, 4)), *tets])
+
+
+def _read_gmsh1(lines: list[str]):
+    """Gmsh format 1: `$NOD`, count, `number x y z`...; `$ELM`, count, `number type region region count vertices...`."""
+    first, count = lines.index("$NOD") + 2, int(lines[lines.index("$NOD") + 1])
+    nodes = np.array([line.split() for line in lines[first : first + count]], np.float64)
+    number_of = {int(number): index for index, number in enumerate(nodes[:, 0])}
+    first, count = lines.index("$ELM") + 2, int(lines[lines.index("$ELM") + 1])
+    elements = [[int(cell) for cell in line.split()] for line in lines[first : first + count]]
+    triangles = [[number_of[node] for node in row[5:]] for row in elements if row[1] == _GMSH1_TRIANGLE]
+    tets = [[number_of[node] for node in row[5:]] for row in elements if row[1] == _GMSH1_TETRAHEDRON]
+    return nodes[:, 1:], np.array(triangles).reshape(-1, 3), np.array(tets).reshape(-1, 4)
