@@ -64,8 +64,9 @@ class Elements:
         return self._lumped(self.density, topology)
 
     def inertia(self, topology: Topology, step_s: float) -> np.ndarray:
-        """Gram [V]: the masses, raised where a stress wave would cross a tetrahedron in less than a step (selective mass
-        scaling). One iteration a step could not carry the forces of small stiff tetrahedra otherwise."""
+        """Gram [V]: the masses, raised where a stress wave would cross a tetrahedron in less than a step.
+
+        (Selective mass scaling.) One iteration a step could not carry the forces of small stiff tetrahedra otherwise."""
         edge = np.cbrt(6 * np.sqrt(2) * self.volume)
         return self._lumped(np.maximum(self.density, WAVE * self.young_pa * (step_s / edge) ** 2), topology)
 
