@@ -4,8 +4,9 @@
 
 Each scenario is 10 s of one or two organs with Young's moduli of 3 to 50 kPa, gravity tilted at random, and a surgeon
 with two instruments who grasps at random places, pulls by 5 to 40 mm, lets go, and presses a rod into the tissue by up
-to 5 mm; in every third one the second instrument cuts, clips and heats instead. Prints a table and writes results/bench/sim_stability.json. Volume errors are of the bodies of
-scenarios in which nothing was cut, clipped or heated, against their unloaded volume.
+to 5 mm; in every third one the second instrument cuts, clips and heats instead. Prints a table and writes
+results/bench/sim_stability.json. Volume errors are of the bodies of scenarios in which nothing was cut, clipped or
+heated, against their unloaded volume.
 """
 
 from __future__ import annotations

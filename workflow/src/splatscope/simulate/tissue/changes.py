@@ -128,9 +128,8 @@ def tear(tissue: Tissue, duration_s: float, positions: np.ndarray, stress: wp.ar
     )
     excess = stress.numpy()[elements.rank] / tissue.strength_pa
     excess[np.isin(tissue.tets, tissue.grips.vertices()).any(1)] = 0  # jaws carry what they hold
-    for tet in np.argsort(-excess, kind="stable")[:TEAR_TRIES]:
-        if excess[tet] <= 1:
-            break
+    over = np.flatnonzero(excess > 1)
+    for tet in over[np.argsort(-excess[over], kind="stable")][:TEAR_TRIES]:
         parting = tissue.topology.separate(*cutting.tear_cut(tet, positions, tissue.rest, tissue.topology))
         if len(parting.opened):
             tissue.apply(parting)

@@ -80,7 +80,9 @@ class Clips:
         shape = np.concatenate([clip.shape(self._settings) for clip in self.placed])
         contents = upload(starts, np.int32, wp.int32), upload(vertices, np.int32, wp.int32)
         shape = upload(shape, np.float32, wp.vec3)
-        launches.add(hold_in_clips, len(self.placed), [positions, inverse_mass, *contents, shape, self._poses])
+        closing = [clip.held_s < self._settings.clip_closing_s for clip in self.placed]
+        state = upload(closing, np.int32, wp.int32), self._poses
+        launches.add(hold_in_clips, len(self.placed), [positions, inverse_mass, *contents, shape, *state])
 
     def finish(self, duration_s: float) -> None:
         """After an interval: where the clips are."""

@@ -43,6 +43,7 @@ def hold_in_clips(
     starts: wp.array(dtype=wp.int32),
     vertices: wp.array(dtype=wp.int32),
     shape: wp.array(dtype=wp.vec3),  # mm, in each clip's frame
+    closing: wp.array(dtype=wp.int32),  # not 0: the applier still holds the clip's direction
     poses: wp.array(dtype=wp.transform),  # world_from_clip, follows the tissue
 ):
     """The vertices in a clip move as a rigid body (shape matching, Mueller et al. 2005) of the shape that the closed
@@ -67,7 +68,10 @@ def hold_in_clips(
         if weight > 0.0:
             spread += wp.outer(positions[vertices[slot]] - here, (shape[slot] - there) / weight)
     turn = wp.transform_get_rotation(poses[clip])
-    for _ in range(3):
+    turns = wp.int32(3)
+    if closing[clip] != 0:
+        turns = 0
+    for _ in range(turns):
         axes = wp.quat_to_matrix(turn)
         axis = wp.vec3(0.0, 0.0, 0.0)
         agreement = wp.float32(0.0)

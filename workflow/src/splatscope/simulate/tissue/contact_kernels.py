@@ -64,6 +64,19 @@ def with_friction(normal_push: wp.vec3, slide: wp.vec3, friction: float) -> wp.v
     return normal_push - across * wp.min(1.0, friction * depth / length)
 
 
+@wp.func
+def mobility(inverse_mass: wp.array(dtype=float), face: wp.vec3i, inside: wp.vec3) -> float:
+    """Inverse mass of a point of a triangle. Where fixed corners would have a free one move farther than the point
+    itself, as much as that one's, so that it does not."""
+    total = wp.float32(0.0)
+    largest = wp.float32(0.0)
+    for corner in range(3):
+        share = inverse_mass[face[corner]] * inside[corner]
+        total += share * inside[corner]
+        largest = wp.max(largest, share)
+    return wp.max(total, largest)
+
+
 @wp.kernel
 def note_faces_near_tools(
     positions: wp.array(dtype=wp.vec3),
@@ -132,11 +145,9 @@ def push_by_tools(
     slide = point - was - tool_motion
     approach = wp.max(-wp.dot(slide, direction), 0.0)
     push = with_friction(direction * wp.min(radius - distance, approach + most), slide, friction)
-    inertia = wp.float32(0.0)
-    for corner in range(3):
-        inertia += inverse_mass[face[corner]] * inside[corner] * inside[corner]
-    if inertia > 0.0:
-        pushes[contact] = push / inertia
+    movable = mobility(inverse_mass, face, inside)
+    if movable > 0.0:
+        pushes[contact] = push / movable
         weights[contact] = wp.vec4(inside[0], inside[1], inside[2], 0.0)
 
 
@@ -178,14 +189,9 @@ def push_organs_apart(
     )
     approach = wp.max(-wp.dot(slide, normal), 0.0)
     push = with_friction(normal * wp.min(depth, approach + most), slide, friction)
-    inertia = (
-        inverse_mass[vertex]
-        + inverse_mass[face[0]] * u * u
-        + inverse_mass[face[1]] * v * v
-        + inverse_mass[face[2]] * w * w
-    )
-    if inertia > 0.0:
-        pushes[first + contact] = push / inertia
+    movable = inverse_mass[vertex] + mobility(inverse_mass, face, inside)
+    if movable > 0.0:
+        pushes[first + contact] = push / movable
         weights[first + contact] = wp.vec4(-u, -v, -w, 1.0)
 
 

@@ -12,7 +12,7 @@ from splatscope.simulate.tissue.solver_kernels import Block, prepare_blocks, sol
 from splatscope.simulate.tissue.topology import Topology
 from splatscope.simulate.tissue.vertex_fields import VertexFields
 
-WAVE = 4.0  # squared number of substeps that a stress wave takes through a tetrahedron, at the least
+WAVE = 4.0  # square of the least number of substeps in which a stress wave crosses a tetrahedron
 
 
 class Elements:
@@ -64,9 +64,8 @@ class Elements:
         return self._lumped(self.density, topology)
 
     def inertia(self, topology: Topology, step_s: float) -> np.ndarray:
-        """Gram [V]: the masses, raised where a stress wave would cross a tetrahedron in less than a step.
-
-        (Selective mass scaling.) One iteration a step could not carry the forces of small stiff tetrahedra otherwise."""
+        """Gram [V]: the masses, raised where a stress wave would cross a tetrahedron too fast (selective mass scaling):
+        with one iteration a step, small stiff tetrahedra could not pass on the forces that they bear."""
         edge = np.cbrt(6 * np.sqrt(2) * self.volume)
         return self._lumped(np.maximum(self.density, WAVE * self.young_pa * (step_s / edge) ** 2), topology)
 

@@ -173,7 +173,7 @@ class Tissue:
         return events
 
     def settle(self, duration_s: float) -> None:
-        """Let everything sink to where it lies under its own weight, nothing tearing meanwhile, and begin there."""
+        """Let everything sink to where it lies under its own weight, nothing tearing, and begin there at rest."""
         strength, self.strength_pa = self.strength_pa, np.full_like(self.strength_pa, np.inf)
         settings, self.settings = self.settings, replace(self.settings, damping_per_s=SETTLING_DAMPING_PER_S)
         self.bonds.hold()
@@ -265,17 +265,8 @@ class Tissue:
         launches = Launches(self.device)
         fall = wp.vec3(*(acceleration * step**2 for acceleration in settings.gravity_mm_s2))
         state = [fields["positions"], fields["previous"], fields["inverse_mass"]]
-        launches.add(
-            predict,
-            fields.count,
-            [
-                *state[:2],
-                fields["weight"],
-                math.exp(-settings.damping_per_s * step),
-                settings.top_speed_mm_s * step,
-                fall,
-            ],
-        )
+        kept, farthest = math.exp(-settings.damping_per_s * step), settings.top_speed_mm_s * step
+        launches.add(predict, fields.count, [*state[:2], fields["weight"], kept, farthest, fall])
         self.elements.add_to(launches, fields, step)
         self.bonds.add_to(launches, state[0], state[2], step)
         self.clip_set.add_to(launches, state[0], state[2])
