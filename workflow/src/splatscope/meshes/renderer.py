@@ -72,7 +72,7 @@ class Renderer:
         self._distortion = raster_kernels.Distortion(*coefficients)
         rays = camera.pixel_rays().reshape(-1, 2)
         self._rays = wp.array(rays.astype(np.float32), dtype=wp.vec2, device=scene.device)
-        self._field = wp.vec4(*rays.min(0), *rays.max(0))
+        self._field = np.stack([rays.min(0), rays.max(0)])  # wider than the focal length says behind a barrel lens
 
         def buffer(dtype):
             return wp.empty(count, dtype=dtype, device=scene.device)
@@ -96,13 +96,13 @@ class Renderer:
         camera_from_object = scene.place_before(world_from_camera)
         self._keys.fill_(-1)
         self._amodal.zero_()
-        groups = scene.visible_groups(world_from_camera, camera, NEAR_MM)
+        groups = scene.visible_groups(world_from_camera, self._field, NEAR_MM)
         self._launch(
             raster_kernels.rasterize,
             (len(groups), GROUP),
             [wp.array(groups, dtype=wp.int32, device=scene.device), scene.camera_vertices, scene.faces],
-            [scene.face_part, scene.part_instance, self._rays, self._field, self._intrinsics, self._distortion],
-            [int(bool(camera.distortion)), camera.width, camera.height, NEAR_MM],
+            [scene.face_part, scene.part_instance, self._rays, wp.vec4(*self._field.ravel()), self._intrinsics],
+            [self._distortion, int(bool(camera.distortion)), camera.width, camera.height, NEAR_MM],
             outputs=[self._keys, self._amodal],
         )
         if labels:
