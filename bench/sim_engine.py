@@ -102,8 +102,9 @@ def physics_rows(table: Table, python: Path, folder: Path) -> None:
             table.missing(f"{work}, {name}", str(missing))
     least = take_turns(works)
     for title, version, at_least, setting, peer_sag in rows:
+        law = setting.get("law", "stable Neo-Hookean")
         table.add(
-            work,
+            f"{work}; peer's law {law}",
             least["ours"]["processor_s"],
             least[title]["processor_s"],
             version,
