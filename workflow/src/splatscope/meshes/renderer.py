@@ -72,8 +72,8 @@ class Renderer:
         self._distortion = raster_kernels.Distortion(*coefficients)
         rays = camera.pixel_rays().reshape(-1, 2)
         self._rays = wp.array(rays.astype(np.float32), dtype=wp.vec2, device=scene.device)
-        low, high = rays.min(0), rays.max(0)
-        self._field = wp.vec4(*low, *high)
+        self._field = np.stack([rays.min(0), rays.max(0)])  # wider than the focal length says behind a barrel lens
+        low, high = self._field
         self._flow_field = wp.vec4(*(1.3 * low - 0.3 * high), *(1.3 * high - 0.3 * low))
 
         def buffer(dtype):
@@ -98,13 +98,13 @@ class Renderer:
         camera_from_object = scene.place_before(world_from_camera)
         self._keys.fill_(-1)
         self._amodal.zero_()
-        groups = scene.visible_groups(world_from_camera, camera, NEAR_MM)
+        groups = scene.visible_groups(world_from_camera, self._field, NEAR_MM)
         self._launch(
             raster_kernels.rasterize,
             (len(groups), GROUP),
             [wp.array(groups, dtype=wp.int32, device=scene.device), scene.camera_vertices, scene.faces],
-            [scene.face_part, scene.part_instance, self._rays, self._field, self._intrinsics, self._distortion],
-            [int(bool(camera.distortion)), camera.width, camera.height, NEAR_MM],
+            [scene.face_part, scene.part_instance, self._rays, wp.vec4(*self._field.ravel()), self._intrinsics],
+            [self._distortion, int(bool(camera.distortion)), camera.width, camera.height, NEAR_MM],
             outputs=[self._keys, self._amodal],
         )
         if labels:
