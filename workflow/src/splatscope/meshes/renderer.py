@@ -150,7 +150,7 @@ class Renderer:
 
         `corners` int32 [F, 3]: the vertices of the target's scene that are the corners of the source's faces; the same
         ones when absent. Returns the displacement float32 [H, W, 2] (x, y) and uint8 [H, W]: 0 nothing there,
-        1 seen in both, 2 hidden in the target or outside its image (displacement 0 where the lens does not look at all).
+        1 seen in both, 2 hidden in the target or outside its image (then 0 where the lens does not look).
         """
         faces = source.faces
         if corners is not None:
