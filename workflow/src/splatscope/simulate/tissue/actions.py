@@ -87,7 +87,10 @@ def clip(tissue: Tissue, tool: str, state: ToolState) -> TissueEvent:
 
 
 def parted_event(tissue: Tissue, kind: str, tool: str | None, parting: Parting) -> TissueEvent:
-    """The event of a cut or tear, named by the class that lost most, of a cut by the duct or artery in it; notes the bleeding that it starts."""
+    """The event of a cut or tear; notes the bleeding that it starts.
+
+    Named by the class that lost most; a cut by the duct or artery in it, if there is one.
+    """
     positions, tets = tissue.positions, parting.opened[:, 0, 0]
     areas = cutting.opened_area(parting, positions, tissue.topology)
     classes = tissue.tet_class[tets]
