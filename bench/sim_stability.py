@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import sys
 import time
 from pathlib import Path
 
@@ -197,7 +198,11 @@ def main() -> None:
     options = parser.parse_args()
     started = time.perf_counter()
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
-        runs = pool.map(play, range(options.scenarios), chunksize=5)
+        runs = []
+        for run in pool.imap(play, range(options.scenarios)):
+            runs.append(run)
+            if len(runs) % 20 == 0:
+                print(f"{len(runs)} of {options.scenarios} scenarios", file=sys.stderr)
     gentle = [run for run in runs if not run["invasive"]]
     figures = {
         "scenarios": len(runs),
