@@ -102,8 +102,9 @@ def physics_rows(table: Table, python: Path, folder: Path) -> None:
             table.missing(f"{work}, {name}", str(missing))
     least = take_turns(works)
     for title, version, at_least, setting, peer_sag in rows:
+        law = setting.get("law", "stable Neo-Hookean")
         table.add(
-            work,
+            f"{work}; peer's law {law}",
             least["ours"]["processor_s"],
             least[title]["processor_s"],
             version,
@@ -179,7 +180,7 @@ def label_row(table: Table) -> None:
     from sim_frames import label_agreement, start_episode
 
     changes = {"width": 640, "height": 512, "distortion": (-0.22, -0.12), "round_view_probability": 0.0}
-    found = label_agreement(start_episode(2, **changes), every=20, frames=24)
+    found = label_agreement(start_episode(2, **changes), every=4, frames=24)
     share = 100 * found.pop("share")
     table.add(
         "class and instance equal to an independent ray cast",

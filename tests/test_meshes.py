@@ -150,6 +150,13 @@ def test_large_triangles_fill_the_whole_distorted_picture(paper):
     assert (picture.class_map == 1).all() and np.allclose(picture.depth_mm, 70, rtol=1e-4)
 
 
+def test_nothing_is_missing_where_the_lens_sees_more_than_its_focal_length_says(paper):
+    corners = LENS.unproject(np.array([[4, 4], [92, 4], [4, 76], [92, 76]]))
+    parts = [ball((*(60 * corner), 60), 1.5, instance=i) for i, corner in enumerate(corners, start=1)]
+    picture = Renderer(Scene({"balls": parts}, paper), LENS).render(AHEAD, colour=False)
+    assert [picture.instance_map[y, x] for y, x in ((4, 4), (4, 92), (76, 4), (76, 92))] == [1, 2, 3, 4]
+
+
 @pytest.mark.parametrize("camera", [CAMERA, LENS], ids=["pinhole", "lens"])
 def test_labels_equal_an_independent_ray_cast(paper, camera):
     rng = np.random.default_rng(4)

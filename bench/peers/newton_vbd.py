@@ -13,7 +13,7 @@ import numpy as np
 import warp as wp
 from worker import hanging, serve
 
-CANDIDATES = [(1, 5), (5, 2), (10, 1), (12, 1), (8, 2), (16, 1), (9, 2), (18, 1), (20, 1), (10, 2), (5, 5), (20, 2)]
+CANDIDATES = [(1, 5), (5, 2), (10, 1), (12, 1), (8, 2), (16, 1), (18, 1), (9, 2), (20, 1), (10, 2), (5, 5), (20, 2)]
 
 
 def main() -> None:

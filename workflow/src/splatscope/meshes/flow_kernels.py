@@ -20,6 +20,7 @@ def find_again(
     target_vertices: wp.array(dtype=wp.vec3),
     target_corners: wp.array2d(dtype=wp.int32),  # of the source's faces, among the target's vertices
     rays: wp.array(dtype=wp.vec2),
+    field: wp.vec4,  # bounds of what the lens sees, undistorted, at depth 1
     intrinsics: wp.vec4,
     distortion: Distortion,
     width: int,
@@ -43,13 +44,18 @@ def find_again(
     found[pixel] = wp.uint8(2)
     if point[2] < 1.0:  # behind the camera: there is no such pixel
         return
-    bent = distort(wp.vec2(point[0] / point[2], point[1] / point[2]), distortion)
+    ahead = wp.vec2(point[0] / point[2], point[1] / point[2])
+    if ahead[0] < field[0] or ahead[1] < field[1] or ahead[0] > field[2] or ahead[1] > field[3]:
+        return  # where the lens does not look
+    bent = distort(ahead, distortion)
     x = bent[0] * intrinsics[0] + intrinsics[2]
     y = bent[1] * intrinsics[1] + intrinsics[3]
     displacement[pixel] = wp.vec2(x - float(pixel % width) - 0.5, y - float(pixel // width) - 0.5)
     if x < 0.0 or y < 0.0 or x >= float(width) or y >= float(height):
         return
-    seen = target_keys[int(y) * width + int(x)]
+    column = wp.clamp(int(x), 0, width - 1)
+    row = wp.clamp(int(y), 0, height - 1)
+    seen = target_keys[row * width + column]
     if seen < wp.int64(0):
         return
     depth = 1.0 / wp.cast(int(seen >> wp.int64(32)), wp.float32)

@@ -72,7 +72,9 @@ class Renderer:
         self._distortion = raster_kernels.Distortion(*coefficients)
         rays = camera.pixel_rays().reshape(-1, 2)
         self._rays = wp.array(rays.astype(np.float32), dtype=wp.vec2, device=scene.device)
-        self._field = wp.vec4(*rays.min(0), *rays.max(0))
+        self._field = np.stack([rays.min(0), rays.max(0)])  # wider than the focal length says behind a barrel lens
+        low, high = self._field
+        self._flow_field = wp.vec4(*(1.3 * low - 0.3 * high), *(1.3 * high - 0.3 * low))
 
         def buffer(dtype):
             return wp.empty(count, dtype=dtype, device=scene.device)
@@ -96,13 +98,13 @@ class Renderer:
         camera_from_object = scene.place_before(world_from_camera)
         self._keys.fill_(-1)
         self._amodal.zero_()
-        groups = scene.visible_groups(world_from_camera, camera, NEAR_MM)
+        groups = scene.visible_groups(world_from_camera, self._field, NEAR_MM)
         self._launch(
             raster_kernels.rasterize,
             (len(groups), GROUP),
             [wp.array(groups, dtype=wp.int32, device=scene.device), scene.camera_vertices, scene.faces],
-            [scene.face_part, scene.part_instance, self._rays, self._field, self._intrinsics, self._distortion],
-            [int(bool(camera.distortion)), camera.width, camera.height, NEAR_MM],
+            [scene.face_part, scene.part_instance, self._rays, wp.vec4(*self._field.ravel()), self._intrinsics],
+            [self._distortion, int(bool(camera.distortion)), camera.width, camera.height, NEAR_MM],
             outputs=[self._keys, self._amodal],
         )
         if labels:
@@ -148,7 +150,7 @@ class Renderer:
 
         `corners` int32 [F, 3]: the vertices of the target's scene that are the corners of the source's faces; the same
         ones when absent. Returns the displacement float32 [H, W, 2] (x, y) and uint8 [H, W]: 0 nothing there,
-        1 seen in both, 2 hidden in the target or outside its image.
+        1 seen in both, 2 hidden in the target or outside its image (then 0 where the lens does not look).
         """
         faces = source.faces
         if corners is not None:
@@ -159,7 +161,7 @@ class Renderer:
             flow_kernels.find_again,
             len(self._keys),
             [source.keys, source.camera_vertices, source.faces, target.keys, target.camera_vertices, faces],
-            [self._rays, self._intrinsics, self._distortion, self.camera.width, self.camera.height],
+            [self._rays, self._flow_field, self._intrinsics, self._distortion, self.camera.width, self.camera.height],
             outputs=[displacement, found],
         )
         return self._read(displacement), self._read(found)

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import warp as wp
 
-from splatscope.geometry import Camera, invert
+from splatscope.geometry import invert
 from splatscope.meshes import raster_kernels, shading_kernels
 from splatscope.meshes.culling import GROUP, FaceGroups, compact_order
 from splatscope.meshes.materials import MaterialLibrary
@@ -83,10 +83,10 @@ class _Member:
         # what deforms in every picture is drawn whole: its bounds would cost more than they save
         self.groups = FaceGroups.of(self.vertices, self.faces, self.group_starts) if self.rigid else None
 
-    def visible_groups(self, camera_from_object: np.ndarray, camera: Camera, near_mm: float) -> np.ndarray:
+    def visible_groups(self, camera_from_object: np.ndarray, field: np.ndarray, near_mm: float) -> np.ndarray:
         """int [N, 2]: first face of the object and number of faces."""
         ranges = np.stack([self.group_starts, np.diff([*self.group_starts, len(self.faces)])], -1)
-        return ranges if self.groups is None else ranges[self.groups.visible(camera_from_object, camera, near_mm)]
+        return ranges if self.groups is None else ranges[self.groups.visible(camera_from_object, field, near_mm)]
 
 
 class Scene:
@@ -138,12 +138,12 @@ class Scene:
     def face_range(self, name: str) -> slice:
         return self._range(name, "faces")
 
-    def visible_groups(self, world_from_camera: np.ndarray, camera: Camera, near_mm: float) -> np.ndarray:
-        """int32 [N, 2]: first face and number of faces of the groups that may be seen."""
+    def visible_groups(self, world_from_camera: np.ndarray, field: np.ndarray, near_mm: float) -> np.ndarray:
+        """int32 [N, 2]: first face and number of faces of the groups that may be seen; `field`: see FaceGroups."""
         camera_from_object = invert(world_from_camera) @ self._poses
         groups, first = [], 0
         for member, pose in zip(self._members.values(), camera_from_object):
-            groups.append(member.visible_groups(pose, camera, near_mm) + np.array([first, 0]))
+            groups.append(member.visible_groups(pose, field, near_mm) + np.array([first, 0]))
             first += len(member.faces)
         return np.concatenate(groups).astype(np.int32)
 

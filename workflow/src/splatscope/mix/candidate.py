@@ -9,12 +9,11 @@ from typing import Protocol
 import numpy as np
 
 from splatscope.config.mix import MixConfig
+from splatscope.keypoints import locate_keypoint
 from splatscope.mix.layer import Cover, Layer
 from splatscope.mix.light import Filming
-from splatscope.mix.placing import View, field_of_view
+from splatscope.mix.placing import View
 from splatscope.shards import Frame
-
-SURFACE_MM = 0.5  # nothing that is less before a point hides it
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,11 @@ def describe(candidate: Candidate, instance: int, class_name: str, frame: Frame,
         entry[f"world_from_{candidate.pose_frame}"] = (world_from_camera @ candidate.pose).tolist()
     if candidate.joints is not None:
         entry["joints"] = {name: round(angle, 4) for name, angle in candidate.joints.items()}
+        depth = candidate.keypoint_depth_mm
         entry["keypoints"] = {
-            name: _keypoint(point, candidate.keypoint_depth_mm, instance, frame, view)
+            name: locate_keypoint(
+                point, view.camera, view.inside > 0.5, frame.visible_mask(instance), frame.depth_mm, depth
+            )
             for name, point in candidate.keypoints.items()
         }
     return entry
@@ -81,18 +83,3 @@ def updated(entry: dict, frame: Frame, new: int) -> dict:
             for name, (x, y, seen) in entry["keypoints"].items()
         }
     return changed
-
-
-def _keypoint(point: np.ndarray, tolerance_mm: float, instance: int, frame: Frame, view: View) -> list:
-    """Pixel x, y and COCO's visibility: 0 outside the picture, 1 something is before it, 2 visible."""
-    low, high = field_of_view(view.camera)
-    outside = [0.0, 0.0, 0]
-    if point[2] <= 1 or (point[:2] < low * point[2]).any() or (point[:2] > high * point[2]).any():
-        return outside  # a lens model says nothing true of points far outside its view
-    x, y = view.camera.image_points(point[None])[0]
-    if not (0 <= x < view.camera.width and 0 <= y < view.camera.height) or view.inside[int(y), int(x)] <= 0.5:
-        return outside
-    own, depth = frame.instance_map[int(y), int(x)] == instance, frame.depth_mm[int(y), int(x)]
-    # a tip's pixel may show what is behind it, and open jaws have their tip between them
-    seen = depth == 0 or depth > point[2] - (tolerance_mm if own else SURFACE_MM)
-    return [round(float(x), 3), round(float(y), 3), 2 if seen else 1]

@@ -13,6 +13,7 @@ import numpy as np
 from splatscope.compose.recipe import Rejected
 from splatscope.config.mix import MixConfig
 from splatscope.geometry import Camera
+from splatscope.keypoints import field_of_view
 from splatscope.mix.layer import DEPTH_STEP_MM, FINE, Cover, Layer
 from splatscope.shards import Frame
 
@@ -67,13 +68,6 @@ def fine_camera(camera: Camera) -> Camera:
 def fine_rays(camera: Camera) -> np.ndarray:
     """float32 [FINE * H, FINE * W, 2]: rays of a layer's samples, through the frame's own lens."""
     return fine_camera(camera).pixel_rays().astype(np.float32)
-
-
-@lru_cache(maxsize=4)
-def field_of_view(camera: Camera) -> np.ndarray:
-    """[2, 2]: least and greatest x and y at depth 1 of what the camera sees."""
-    rays = fine_rays(camera).reshape(-1, 2)
-    return np.array([rays.min(0), rays.max(0)], np.float64)
 
 
 def draw_tip(rng: np.random.Generator, view: View, config: MixConfig) -> tuple[np.ndarray, np.ndarray]:

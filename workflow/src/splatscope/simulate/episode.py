@@ -116,16 +116,22 @@ class Episode:
             if self._surgeon.finished:
                 break
             events = [ANSWERS[action.verb](self.tissue, action.hand) for action in command.actions]
-            events += self.tissue.advance(step, self._states(command))
+            try:
+                events += self.tissue.advance(step, self._states(command))
+            except FloatingPointError as error:
+                self._end(index * step, command.phase, str(error))
+                break
             self._bleeding.advance(step)
             self._smoke.advance(step, self.tissue.smoke)
             self.events += events
         else:
-            text = f"ended after {config.max_duration_s:g} s"
-            self._notes.append(Note(config.max_duration_s, command.phase, "", "aborted", text))
+            self._end(config.max_duration_s, command.phase, "the time was up")
         last = self._filming.last()
         if last is not None:
             yield last
+
+    def _end(self, time_s: float, phase: str, why: str) -> None:
+        self._notes.append(Note(time_s, phase, "episode", "aborted", why))
 
     def _shoot(self, command: Command) -> Frame | None:
         number = len(self.commands)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from splatscope.config.simulate import SimulateConfig
-from splatscope.geometry import invert, make_transform
+from splatscope.geometry import apply, invert, make_transform
+from splatscope.keypoints import locate_keypoint
 from splatscope.meshes.instruments import Instrument
 from splatscope.meshes.materials import MaterialLibrary
 from splatscope.meshes.renderer import Picture, Renderer, View
@@ -202,27 +203,11 @@ class Filming:
             "visibility": visible / max(1, amodal),
         }
 
-    def _keypoints(
-        self, instrument: Instrument, tool, command: Command, picture: Picture, instance: int
-    ) -> dict[str, list]:
-        """Pixel x, y and COCO's visibility of each keypoint: 0 outside the picture, 1 hidden, 2 visible."""
-        found = {}
-        camera_from_tool = invert(command.world_from_camera) @ tool.world_from_tool
-        camera, depth = self._optics.camera, picture.depth_mm
-        for name, point in instrument.keypoints(tool.joints).items():
-            x, y, z = camera_from_tool[:3, :3] @ point + camera_from_tool[:3, 3]
-            if z <= 1:
-                found[name] = [0.0, 0.0, 0]
-                continue
-            across, down = camera.image_points(np.array([[x, y, z]]))[0]
-            if not (0 <= across < camera.width and 0 <= down < camera.height) or not self._shown(across, down):
-                found[name] = [0.0, 0.0, 0]
-                continue
-            row, column = int(down), int(across)
-            own = picture.instance_map[row, column] == instance
-            near = depth[row, column] > z - KEYPOINT_DEPTH_MM
-            found[name] = [round(float(across), 3), round(float(down), 3), 2 if own and near else 1]
-        return found
-
-    def _shown(self, x: float, y: float) -> bool:
-        return self._optics.inside is None or bool(self._optics.inside[int(y), int(x)])
+    def _keypoints(self, instrument: Instrument, tool, command: Command, picture: Picture, instance: int) -> dict:
+        points = apply(
+            invert(command.world_from_camera) @ tool.world_from_tool,
+            np.array(list(instrument.keypoints(tool.joints).values())),
+        )
+        view = self._optics.camera, self._optics.inside, picture.instance_map == instance, picture.depth_mm
+        found = [locate_keypoint(point, *view, KEYPOINT_DEPTH_MM) for point in points]
+        return dict(zip(instrument.keypoints(tool.joints), found))

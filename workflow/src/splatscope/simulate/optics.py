@@ -80,7 +80,7 @@ class Optics:
         image = radiance * (self._white * np.float32(self._gain))
         mist = self.mist(time_s)
         if mist > 0:
-            wide = cv2.GaussianBlur(image, (0, 0), 0.03 * self.camera.width * mist + 0.5)
+            wide = cv2.GaussianBlur(image, (0, 0), 0.012 * self.camera.width * mist + 0.5)
             image = wide * (1 - 0.35 * mist) + np.float32(0.35 * mist) * wide.mean((0, 1)) * np.float32([1, 1.05, 1.08])
         if self._coverage is not None:
             image = image * self._coverage[..., None]
@@ -98,4 +98,4 @@ class Optics:
     @staticmethod
     def _mist_episode(rng: np.random.Generator) -> tuple[float, float, float]:
         """When it comes, how thick, how long it takes to clear; s, 0..1, s."""
-        return rng.uniform(0, 20), rng.uniform(0.3, 1.0), rng.uniform(0.8, 3.0)
+        return rng.uniform(0, 20), rng.uniform(0.3, 1.0), rng.uniform(0.6, 2.0)

@@ -87,11 +87,16 @@ def clip(tissue: Tissue, tool: str, state: ToolState) -> TissueEvent:
 
 
 def parted_event(tissue: Tissue, kind: str, tool: str | None, parting: Parting) -> TissueEvent:
-    """The event of a cut or tear, named by the class that lost most; notes the bleeding that it starts."""
+    """The event of a cut or tear; notes the bleeding that it starts.
+
+    Named by the class that lost most; a cut by the duct or artery in it, if there is one.
+    """
     positions, tets = tissue.positions, parting.opened[:, 0, 0]
     areas = cutting.opened_area(parting, positions, tissue.topology)
     classes = tissue.tet_class[tets]
-    class_id = int(np.bincount(classes, areas + 1e-6).argmax())  # opened faces may have no area
+    tubes = np.isin(classes, sorted(tissue.settings.tubes)) & (kind == "cut")  # what a surgeon means to cut
+    named = tubes if tubes.any() else np.ones(len(classes), bool)
+    class_id = int(np.bincount(classes[named], areas[named] + 1e-6).argmax())  # opened faces may have no area
     body = int(tissue.tet_body[tets[classes == class_id][0]])
     corners = positions[tissue.tets[tets]].mean(1)
     point = (corners * areas[:, None]).sum(0) / areas.sum()

@@ -148,7 +148,7 @@ class Tissue:
         """Let time pass while every tool moves steadily from where it was to its given state.
 
         A tool that is no longer there lets go of what it held. Returns what happened, with what happened between the
-        calls (bleeding that a cut began).
+        calls (bleeding that a cut began). Raises FloatingPointError when the solver has lost the tissue.
         """
         if not duration_s > 0:
             raise ValueError(f"expected a duration above 0 s, got {duration_s}")
@@ -165,6 +165,8 @@ class Tissue:
         self.time_s += duration_s
         events, self._pending = self._pending, []
         positions = self.positions
+        if not np.isfinite(positions).all():
+            raise FloatingPointError(f"the tissue's motion has no solution from {self.time_s:.2f} s on")
         self.clip_set.finish(duration_s)
         events += changes.slip(self, duration_s, positions)
         events += changes.break_bonds(self, positions)
