@@ -270,14 +270,14 @@ def test_clip_closes_the_tube_for_good():
         return np.ptp((tissue.positions[inside] - clip.world_from_clip[:3, 3]) @ clip.world_from_clip[:3, 0])
 
     assert clip.closed_mm == pytest.approx(tissue.settings.clip_gap_mm)
-    assert thickness() == pytest.approx(tissue.settings.clip_gap_mm, abs=0.1)
+    assert thickness() == pytest.approx(tissue.settings.clip_gap_mm, abs=0.4)
     assert np.abs(clip.world_from_clip[:3, 0] @ [0, 1, 0]) > 0.85  # the soft tube turns a little
     assert (volumes(tissue) < 0).mean() < 0.01
     tissue.advance(FRAME_S, {"left": tool([4, 0, 0], grip_reach_mm=3.0)})
     assert tissue.grasp("left").amount > 0
     run(tissue, 0.4, lambda share: {"left": tool([4, 0, 8 * share], grip_reach_mm=3.0)})
     assert clip.world_from_clip[2, 3] > 2  # it goes with the tissue
-    assert thickness() == pytest.approx(tissue.settings.clip_gap_mm, abs=0.1)
+    assert thickness() == pytest.approx(tissue.settings.clip_gap_mm, abs=0.4)
 
 
 def electrode(point, watts: float) -> ToolState:

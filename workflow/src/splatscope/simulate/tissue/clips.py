@@ -9,12 +9,14 @@ import warp as wp
 from scipy.spatial.transform import Rotation
 
 from splatscope.geometry import apply, invert, make_transform, matrix_to_quaternion
+from splatscope.meshes.tet_quality import tet_volumes
 from splatscope.simulate.tissue.constraint_kernels import hold_in_clips
 from splatscope.simulate.tissue.launches import Launches
 from splatscope.simulate.tissue.settings import TissueSettings
 from splatscope.simulate.tissue.tool_state import ToolState
 
 FEWEST_HELD = 6
+EVENINGS = 50
 TAPER_EDGES = 1.5  # a taper shorter than this many edges would turn tetrahedra inside out
 
 
@@ -27,25 +29,22 @@ class Clip:
     tets: np.ndarray  # int32 [K] of the tissue inside
     vertices: np.ndarray  # int32 [N] inside
     caught: np.ndarray  # [N, 3] mm in the clip's frame when it was set
+    thickness: np.ndarray  # [N] what is left of each vertex's x once the clip is closed, a share
     world_from_clip: np.ndarray  # [4, 4] now
-    taper_mm: float  # beside the clip, over which the tube gets as thick as it was
     open_mm: float  # distance of the legs when it was set
     closed_mm: float  # distance of the legs now
     held_s: float = 0.0
 
     def give_up(self, rows: np.ndarray) -> None:
         """Hold some of the vertices no longer."""
-        self.vertices, self.caught = np.delete(self.vertices, rows), np.delete(self.caught, rows, axis=0)
+        for name in ("vertices", "caught", "thickness"):
+            setattr(self, name, np.delete(getattr(self, name), rows, axis=0))
 
     def shape(self, settings: TissueSettings) -> np.ndarray:
         """[N, 3] mm in the clip's frame: flatter and flatter while the clip closes."""
         share = min(1.0, self.held_s / settings.clip_closing_s)
         self.closed_mm = self.open_mm + share * (settings.clip_gap_mm - self.open_mm)
-        ratio = self.closed_mm / self.open_mm
-        away = np.clip((np.abs(self.caught[:, 1]) - settings.clip_width_mm / 2) / self.taper_mm, 0, 1)
-        flattened = self.caught.copy()
-        flattened[:, 0] *= ratio + (1 - ratio) * away**2 * (3 - 2 * away)
-        return flattened
+        return self.caught * np.stack([1 + share * (self.thickness - 1), *np.ones((2, len(self.caught)))], -1)
 
 
 class Clips:
@@ -124,7 +123,30 @@ def find_clip(
     body, class_id, members, inside, local, taper = found
     middle = local.mean(0)
     middle[0] = (local[:, 0].max() + local[:, 0].min()) / 2
-    pose = frame @ make_transform(np.eye(3), middle)
-    held = members[np.isin(tets[members], inside).any(1)]
+    pose, local = frame @ make_transform(np.eye(3), middle), local - middle
     width = float(np.ptp(local[:, 0]))
-    return Clip(names[body], class_id, held, inside.astype(np.int32), local - middle, pose, taper, width, width)
+    rows = np.full(len(positions), -1)
+    rows[inside] = np.arange(len(inside))
+    held = members[(rows[tets[members]] >= 0).any(1)]
+    whole = rows[tets[held]]
+    thickness = _thickness(local, whole[(whole >= 0).all(1)], settings.clip_gap_mm / width, settings, taper)
+    return Clip(names[body], class_id, held, inside.astype(np.int32), local, thickness, pose, width, width)
+
+
+def _thickness(
+    local: np.ndarray, tets: np.ndarray, closed: float, settings: TissueSettings, taper_mm: float
+) -> np.ndarray:
+    """Share [N] that is left of x: `closed` under the clip, rising to 1 beside it, evened out where a tetrahedron
+    (rows of `local` [K, 4]) would be turned inside out."""
+    away = np.clip((np.abs(local[:, 1]) - settings.clip_width_mm / 2) / taper_mm, 0, 1)
+    share = closed + (1 - closed) * away**2 * (3 - 2 * away)
+    for _ in range(EVENINGS):
+        flat = local * np.stack([share, *np.ones((2, len(share)))], -1)
+        turned = tets[tet_volumes(flat, tets) <= 0]
+        if not len(turned):
+            break
+        mean = np.repeat(share[turned].mean(1), 4)
+        count = np.bincount(turned.ravel(), minlength=len(share))
+        total = np.bincount(turned.ravel(), mean, minlength=len(share))
+        share = np.where(count > 0, 0.5 * (share + total / np.maximum(count, 1)), share)
+    return share
