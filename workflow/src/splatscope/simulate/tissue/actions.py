@@ -75,7 +75,7 @@ def clip(tissue: Tissue, tool: str, state: ToolState) -> TissueEvent:
             members = np.flatnonzero(tissue.active & (tissue.tet_class == class_id) & (tissue.tet_body == body))
             if len(members):
                 tubes[body, class_id] = members
-    placed = find_clip(state, tissue.positions, tissue.tets, tubes, tissue.bodies, tissue.settings)
+    placed = find_clip(state, tissue.positions, tissue.tets, tubes, tissue.clips, tissue.bodies, tissue.settings)
     if placed is None:
         centre = state.in_world(state.grip_point)
         return tissue.event("clip", tool, centre, 0, None, None)

@@ -97,10 +97,11 @@ def find_clip(
     positions: np.ndarray,
     tets: np.ndarray,
     tubes: dict[tuple[int, int], np.ndarray],
+    placed: list[Clip],
     names: list[str],
     settings: TissueSettings,
 ) -> Clip | None:
-    """A clip on the tube that lies nearest to the middle of the jaws, or None where no tube does.
+    """A clip on the tube that lies nearest to the middle of the jaws, or None where no tube or a clip already is.
 
     `tubes`: tetrahedra (indices) by body and class.
     """
@@ -124,6 +125,8 @@ def find_clip(
     middle = local.mean(0)
     middle[0] = (local[:, 0].max() + local[:, 0].min()) / 2
     pose, local = frame @ make_transform(np.eye(3), middle), local - middle
+    if any(np.linalg.norm(clip.world_from_clip[:3, 3] - pose[:3, 3]) < settings.clip_apart_mm for clip in placed):
+        return None
     width = float(np.ptp(local[:, 0]))
     rows = np.full(len(positions), -1)
     rows[inside] = np.arange(len(inside))

@@ -15,7 +15,7 @@ class TissueEvent:
     | release     | vertices let go                                                             |
     | slip        | force in N at which the tissue slipped out of the jaws                      |
     | cut         | area parted in mm^2; 0: nothing was between the blades                      |
-    | clip        | vertices closed; 0: there was no tube between the jaws                      |
+    | clip        | vertices closed; 0: no tube between the jaws, or a clip there already       |
     | tear        | area parted in mm^2                                                         |
     | bond_broken | strands of connective tissue that failed                                    |
     | coagulate   | tissue newly coagulated in mm^3                                             |

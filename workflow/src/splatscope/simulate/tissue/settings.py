@@ -28,6 +28,7 @@ class TissueSettings:
     clip_gap_mm: float = 0.9  # between the closed legs of a clip
     clip_width_mm: float = 1.2  # along the tube
     clip_taper_mm: float = 2.0  # beside the clip, over which the tube gets as thick as it was, at the least
+    clip_apart_mm: float = 2.5  # nearer to another one no clip can be set
     clip_closing_s: float = 0.2
     tubes: frozenset[int] = frozenset({CYSTIC_DUCT, CYSTIC_ARTERY})  # classes that a clip closes: hollow, they flatten
 
