@@ -16,7 +16,7 @@ FAT_BOX = (-110, -132, -34), (110, 62, 26)
 GUT_BOX = (-52, -108, -42), (126, 4, 14)
 OBSTACLE_BOX = (-150, -172, -60), (150, 150, 166)
 FAT_MM, GUT_MM, WALL_MM, OBSTACLE_MM = 1.8, 2.4, 7.0, 2.2
-GAP_MM = 1.0  # between fat and the organs that move
+GAP_MM = 1.4  # between fat and the organs that move
 
 
 @dataclass

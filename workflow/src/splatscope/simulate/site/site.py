@@ -37,8 +37,8 @@ class OperationSite:
         rng = np.random.default_rng([seed, 301])
         noise = VolumeNoise(seed)
         self.patient = Patient.draw(rng, variation or Variation())
-        organs = Organs(self.patient, noise, organ_fields.Lobules(rng), rng.uniform(0, 100))
         factor = RESOLUTIONS[resolution]
+        organs = Organs(self.patient, noise, organ_fields.Lobules(rng), rng.uniform(0, 100), factor)
         self.bodies = build_bodies(organs, factor)
         self.bonds = build_bonds(self.bodies, self.patient, factor)
         self.landmarks: dict[str, Landmark] = name_landmarks(self.bodies, self.bonds, organs)
