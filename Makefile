@@ -2,7 +2,7 @@
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: setup demo test test-slow lint config lock real bench-splat apt clean
+.PHONY: setup demo test test-slow lint config lock real bench-splat bench-splat-cuda bench-sim sheet-sim apt clean
 
 setup: $(INSTALLED)
 
@@ -40,6 +40,20 @@ real: setup
 bench-splat: setup
 	. $(BIN)/activate && python bench/splat_engine.py --opensplat $(or $(OPENSPLAT),OpenSplat) \
 	  --run results --run results/real/fox_given_poses/results
+
+# The same on CUDA, beside a training loop of gsplat's own parts; results/bench/splat_cuda.json.
+bench-splat-cuda: setup
+	. $(BIN)/activate && python bench/splat_cuda.py
+
+# The simulator beside Newton, MuJoCo and Blender Cycles, which get an environment of their own; results/bench/sim.json.
+bench-sim: setup
+	test -x results/bench/peers/bin/python || $(BIN)/uv venv --quiet --python 3.11 results/bench/peers
+	$(BIN)/uv pip install --quiet --python results/bench/peers/bin/python -r bench/peers/simulators.txt
+	. $(BIN)/activate && python bench/sim_engine.py --peers results/bench/peers/bin/python
+
+# 24 random frames of the simulated operations: results/simulate/contact.jpg.
+sheet-sim: setup
+	. $(BIN)/activate && snakemake --cores all results/simulate/contact.jpg
 
 # The default configuration and its schema, from the typed model.
 config: setup

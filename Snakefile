@@ -2,6 +2,8 @@
 #
 #   snakemake --cores all                                 everything, with config/config.yaml
 #   snakemake --cores all --configfile my.yaml            with your settings and recordings
+#   snakemake --cores all simulate                        simulated operations: a dataset without any recording
+#   snakemake --cores all mix                             simulated tools in captured frames, and the reverse
 #   snakemake --cores all results/dataset/sampled/annotations.json    one result and what it needs
 #
 # Stages, in flow order: workflow/README.md.
@@ -24,8 +26,10 @@ include: "workflow/rules/ingest.smk"
 include: "workflow/rules/poses.smk"
 include: "workflow/rules/splat.smk"
 include: "workflow/rules/extract.smk"
+include: "workflow/rules/simulate.smk"
 include: "workflow/rules/compose.smk"
 include: "workflow/rules/render.smk"
+include: "workflow/rules/mix.smk"
 include: "workflow/rules/annotate.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"

@@ -25,6 +25,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before PyTorch is loaded;
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
+from comparison import Table
 from peers import gsplat_reference, opensplat
 from splat_scenes import (
     as_tensors,
@@ -37,7 +38,6 @@ from splat_scenes import (
 )
 
 from splatscope.config.splat import SplatConfig
-from splatscope.files import write_json
 from splatscope.splats import native
 from splatscope.splats.gaussians import Gaussians
 from splatscope.splats.initialise import TrainingView
@@ -76,28 +76,6 @@ def least_times(works: dict[str, Callable[[], object]], repeats: dict[str, int])
                 work()
                 least[name] = min(least[name], time.perf_counter() - started)
     return least
-
-
-class Table:
-    """The rows measured so far; printed and written as they come, so that an interrupted run keeps them."""
-
-    def __init__(self, path: Path):
-        self.path, self.rows = path, []
-
-    def add(self, work: str, ours: float, peer: float, version: str, unit: str, at_least: float | None, **more) -> None:
-        ratio = peer / ours
-        short = " (short)" if at_least is not None and ratio < at_least else ""
-        print(
-            f"{work}: ours {ours:.4g} {unit}, {version} {peer:.4g} {unit}: {ratio:.1f}x{short} {more or ''}", flush=True
-        )
-        row = {"work": work, "ours": ours, "peer": peer, "peer_version": version, "ratio": ratio, "unit": unit}
-        self.rows.append({**row, "at_least": at_least, **more})
-        write_json(self.path, self.rows)
-
-    def missing(self, work: str, why: str) -> None:
-        print(f"{work}: not measured, {why}", flush=True)
-        self.rows.append({"work": work, "not_measured": why})
-        write_json(self.path, self.rows)
 
 
 def forward_backward(count: int, width: int, height: int, peer, reference) -> dict[str, Callable[[], object]]:
@@ -250,10 +228,8 @@ def time_to_quality(table: Table, name: str, views, points, module, version: str
         table.missing(work, f"ours ended at {best:.2f} dB, below {reached:.2f} dB")
     result = train_gaussians(views, points, SplatConfig(max_gaussians=count), 0, threads=THREADS)
     ours = float(np.mean(result.heldout_psnr))
-    print(f"{name}: held-out PSNR at {count} Gaussians: ours {ours:.2f} dB, OpenSplat {reached:.2f} dB", flush=True)
-    row = {"work": f"held-out PSNR, {name}, {size}, {count} Gaussians", "ours": ours, "peer": reached}
-    table.rows.append({**row, "peer_version": version, "ratio": ours - reached, "unit": "dB (ratio: difference)"})
-    write_json(table.path, table.rows)
+    work = f"held-out PSNR, {name}, {size}, {count} Gaussians"
+    table.add(work, ours, reached, version, "dB (ratio: difference)", None, ratio=ours - reached)
 
 
 def peak_memory() -> float:

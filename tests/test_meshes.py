@@ -1,9 +1,12 @@
 """The mesh renderer against formulas; the made-up organs and instrument."""
 
+import cv2
 import numpy as np
 import pytest
 import trimesh
+from scipy.spatial.transform import Rotation
 
+from ray_cast import nearest_hits
 from splatscope.geometry import Camera, look_at, make_transform
 from splatscope.meshes import distance_fields as sdf
 from splatscope.meshes import textures
@@ -12,7 +15,8 @@ from splatscope.meshes.instruments import NEEDLE_DRIVER, NeedleDriver
 from splatscope.meshes.materials import Material, MaterialLibrary
 from splatscope.meshes.mesh import Mesh, write_ply
 from splatscope.meshes.noise import VolumeNoise, band_noise, vessel_map
-from splatscope.meshes.renderer import Light, Part, Renderer, Scene
+from splatscope.meshes.renderer import Light, Renderer
+from splatscope.meshes.scene import Look, Part, Scene, Surface
 
 CAMERA = Camera(96, 80, 90.0, 92.0, 50.0, 38.5)
 AHEAD = np.eye(4)  # camera at the origin, looking along z
@@ -126,12 +130,127 @@ def test_light_falls_with_the_squared_distance(paper):
     assert brightness(50) / brightness(100) == pytest.approx(4, rel=0.03)
 
 
-def test_renderer_refuses_a_distorted_camera(paper):
-    camera = Camera(96, 80, 90.0, 92.0, 50.0, 38.5, (-0.1, 0, 0, 0))
-    with pytest.raises(ValueError, match="without distortion"):
-        Renderer(Scene({"ball": [ball((0, 0, 60), 10)]}, paper), camera)
+LENS = Camera(96, 80, 70.0, 72.0, 50.0, 38.5, (-0.25, 0.06, 0.002, -0.001))
+
+
+def test_distorted_camera_sees_points_where_opencv_puts_them(paper):
+    centres = np.array([[0.0, 0, 60], [20, -12, 60], [-25, 20, 60], [28, 22, 60], [-27, -21, 60]])
+    scene = Scene({"balls": [ball(c, 0.9, instance=i + 1) for i, c in enumerate(centres)]}, paper)
+    picture = Renderer(scene, LENS.scaled(960, 800)).render(AHEAD, colour=False)
+    fine = LENS.scaled(960, 800)
+    expected = cv2.projectPoints(centres, np.zeros(3), np.zeros(3), fine.opencv_matrix, np.array(LENS.distortion))[0]
+    for index, pixel in enumerate(expected[:, 0]):
+        rows, columns = np.nonzero(picture.instance_map == index + 1)
+        assert np.hypot(columns.mean() - pixel[0], rows.mean() - pixel[1]) < 0.5  # of 960 pixels; a ball is 20 wide
+
+
+def test_large_triangles_fill_the_whole_distorted_picture(paper):
+    wall = Mesh([[-4000.0, -3000, 70], [4000, -3000, 70], [0, 5000, 70]], [[0, 2, 1]])
+    picture = Renderer(Scene({"wall": [Part(wall, "paper", 1)]}, paper), LENS).render(AHEAD)
+    assert (picture.class_map == 1).all() and np.allclose(picture.depth_mm, 70, rtol=1e-4)
+
+
+def test_nothing_is_missing_where_the_lens_sees_more_than_its_focal_length_says(paper):
+    corners = LENS.unproject(np.array([[4, 4], [92, 4], [4, 76], [92, 76]]))
+    parts = [ball((*(60 * corner), 60), 1.5, instance=i) for i, corner in enumerate(corners, start=1)]
+    picture = Renderer(Scene({"balls": parts}, paper), LENS).render(AHEAD, colour=False)
+    assert [picture.instance_map[y, x] for y, x in ((4, 4), (4, 92), (76, 4), (76, 92))] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("camera", [CAMERA, LENS], ids=["pinhole", "lens"])
+def test_labels_equal_an_independent_ray_cast(paper, camera):
+    rng = np.random.default_rng(4)
+    parts = [
+        ball(rng.uniform([-25, -20, 40], [25, 20, 90]), rng.uniform(4, 14), class_id=i, instance=i)
+        for i in range(1, 13)
+    ]
+    picture = Renderer(Scene({"balls": parts}, paper), camera).render(AHEAD, colour=False)
+    everything = trimesh.util.concatenate([part.mesh.to_trimesh() for part in parts])
+    owner = np.repeat([part.class_id for part in parts], [len(part.mesh.faces) for part in parts])
+    rays = camera.pixel_rays().reshape(-1, 2)
+    directions = np.column_stack([rays, np.ones(len(rays))])
+    faces, depth = nearest_hits(everything.vertices, everything.faces, directions)
+    expected = np.where(faces >= 0, owner[faces], 0).reshape(camera.height, camera.width)
+    assert np.mean(picture.class_map == expected) >= 0.999
+    both = (picture.class_map == expected) & (expected > 0)
+    error = np.abs(picture.depth_mm - depth.reshape(expected.shape))[both]
+    assert np.median(error) < 1e-4 and error.max() < 0.01
+
+
+@pytest.mark.parametrize("camera", [CAMERA, LENS], ids=["pinhole", "lens"])
+def test_flow_finds_the_same_surface_points_again(paper, camera):
+    near, far = ball((3, 0, 40), 6), ball((0, 0, 80), 30)
+    scene = Scene({"near": [near], "far": [far]}, paper)
+    renderer = Renderer(scene, camera)
+    first = renderer.render(AHEAD, points=True)
+    before = renderer.view()
+    scene.set_pose("near", make_transform(Rotation.from_rotvec([0, 0, 0.3]).as_matrix(), np.array([4.0, -2, 3])))
+    moved = look_at(np.array([3.0, 1, 2]), np.array([0.0, 0, 80]), np.array([0, -1.0, 0]))
+    second = renderer.render(moved, points=True)
+    after = renderer.view()
+    for source, other, views in ((first, second, (before, after)), (second, first, (after, before))):
+        flow, found = renderer.flow(*views)
+        assert ((found > 0) == (source.object_map > 0)).all() and (found == 1).mean() > 0.1
+        assert_points_agree(source, other, flow, found)
+    hidden = renderer.flow(before, after)[1] == 2
+    assert 0 < hidden.mean() < 0.3
+
+
+def assert_points_agree(source, other, flow, found):
+    """The point that the flow leads to is the point that is seen there, but for the rounding to a pixel."""
+    rows, columns = np.nonzero(found == 1)
+    x = (columns + 0.5 + flow[rows, columns, 0]).astype(int)
+    y = (rows + 0.5 + flow[rows, columns, 1]).astype(int)
+    same = source.object_map[rows, columns] == other.object_map[y, x]
+    assert same.mean() > 0.98
+    apart = np.linalg.norm(source.points[rows, columns] - other.points[y, x], axis=-1)[same]
+    pixel_mm = source.depth_mm[rows, columns][same] / 70
+    assert np.median(apart / pixel_mm) < 0.6
+
+
+def square(offset: float) -> np.ndarray:
+    return np.array([[-10.0 + offset, -10, 50], [10 + offset, -10, 50], [10 + offset, 10, 50], [-10 + offset, 10, 50]])
+
+
+def test_flow_follows_both_sides_of_a_cut(paper):
+    """Two triangles share an edge, then come apart: each goes with its own copies of the vertices."""
+    faces = np.array([[0, 2, 1], [0, 3, 2]])
+    whole = Surface(Mesh(square(0), faces), [Look("paper", 2)], np.zeros(2, int))
+    scene = Scene({"sheet": whole}, paper)
+    renderer = Renderer(scene, CAMERA)
+    renderer.render(AHEAD)
+    before = renderer.view()
+    apart = np.vstack([square(4), square(-4)[[0, 2]]])
+    cut_faces = np.array([[0, 2, 1], [4, 3, 5]])
+    apart[3] = square(-4)[3]
+    scene.replace("sheet", Surface(Mesh(apart, cut_faces), [Look("paper", 2)], np.zeros(2, int)))
+    renderer.render(AHEAD)
+    flow, found = renderer.flow(before, renderer.view(), cut_faces)
+    pixels = 4 / 50 * CAMERA.fx
+    assert np.allclose(flow[found > 0][:, 1], 0, atol=1e-3)
+    assert np.allclose(np.abs(flow[found > 0][:, 0]), pixels, atol=1e-2)
+    assert {-1, 1} == set(np.sign(flow[found > 0][:, 0]))
+
+
+def test_blood_takes_the_class_and_burns_darken(paper):
+    mesh = Mesh(square(0), [[0, 2, 1], [0, 3, 2]])
+    condition = np.array([[0, 1.0], [0, 0], [0, 0], [0, 1.0]], np.float32)  # blood on the left half
+    looks = [Look("paper", 2)]
+    scene = Scene({"sheet": Surface(mesh, looks, np.zeros(2, int), condition)}, paper)
+    picture = Renderer(scene, CAMERA, blood_class=7).render(AHEAD)
+    column = np.flatnonzero(picture.class_map[38])
+    assert set(picture.class_map[38, column[:17]]) == {7} and set(picture.class_map[38, column[-17:]]) == {2}
+    bled, raw = picture.radiance[25, column[5]], picture.radiance[25, column[-5]]
+    assert bled[0] > 2 * bled[1] and raw[0] < 1.2 * raw[1]
+    scene.set_vertices("sheet", mesh.vertices, condition=np.full((4, 2), [1.5, 0], np.float32))
+    burnt = Renderer(scene, CAMERA, blood_class=7).render(AHEAD)
+    assert set(np.unique(burnt.class_map)) == {0, 2}
+    assert burnt.radiance[38, 50].max() < 0.3 * picture.radiance[38, column[-5]].max()
+
+
+def test_wrong_instances_are_refused():
     with pytest.raises(ValueError, match="expected instances"):
-        Scene({"ball": [ball((0, 0, 60), 10, instance=17)]}, paper)
+        Look("paper", 1, 17)
 
 
 def test_sampled_surface_is_closed_and_of_the_right_size():
@@ -200,7 +319,8 @@ def test_instrument_has_the_real_ones_dimensions(tmp_path):
 
 
 def test_articulation_turns_the_jaws():
-    straight, bent = NeedleDriver(), NeedleDriver(pitch_deg=40, yaw_deg=-30, opening_deg=50)
-    assert np.allclose(straight.tip, [0, 0, 20.5])
-    assert bent.tip[1] < -8 and bent.tip[0] < -4
-    assert np.linalg.norm(bent.mesh().vertices - bent.tip, axis=1).min() < 6
+    tool, bent = NeedleDriver(), {"pitch": 40.0, "yaw": -30.0, "opening": 50.0}
+    assert np.allclose(tool.tip, [0, 0, 20.5])
+    tip = tool.keypoints(bent)["tip"]
+    assert tip[1] < -8 and tip[0] < -4
+    assert np.linalg.norm(tool.mesh(bent).vertices - tip, axis=1).min() < 6

@@ -12,9 +12,9 @@ from splatscope.files import read_json
 from splatscope.geometry import Camera, apply, invert, pose_difference, poses_from_columns
 from splatscope.images import undistort
 from splatscope.meshes.anatomy import Anatomy
+from splatscope.meshes.endoscope import display_table
 from splatscope.meshes.instruments import NeedleDriver
 from splatscope.phantom import RECORDINGS, render_checkerboard_recording, render_recording, write_rig
-from splatscope.phantom.endoscope import Endoscope, display_table
 from splatscope.phantom.motion import Operation, Orbit, SiteSweep
 from splatscope.phantom.rig import WORKING_VOLUME_MM, make_rig
 from splatscope.phantom.tracker import FieldDistortion, measure, missing_rows
@@ -105,24 +105,6 @@ def test_calibration_is_opencvs(tmp_path):
     assert all(abs(offset) <= 0.4 for offset in truth["clock_offset_s"].values())
     sensor = np.array(truth["camera_sensor_from_camera"])
     assert 20 < np.linalg.norm(sensor[:3, 3]) < 60 and np.linalg.det(sensor[:3, :3]) == pytest.approx(1)
-
-
-def test_lens_agrees_with_opencv():
-    camera = make_rig(TINY, 0).camera
-    endoscope = Endoscope(camera, 2.0, 0.0, 0)
-    wide = endoscope.wide
-    across, down = np.meshgrid(np.arange(wide.width), np.arange(wide.height))
-    ramp = np.stack([across / wide.width, down / wide.height, np.zeros(across.shape)], -1).astype(np.float32)
-    endoscope._gain = np.float32(4096 / 1.25)
-    endoscope._table = np.arange(4097, dtype=np.float32) * 1.25 / 4096  # linear, so that positions can be read back
-    image = endoscope.expose(ramp)
-    rays = np.array([[0.2, -0.1, 1.0], [-0.35, 0.3, 1], [0, 0, 1], [0.4, 0.35, 1]])
-    pixels = cv2.projectPoints(rays, np.zeros(3), np.zeros(3), camera.opencv_matrix, np.array(camera.distortion))[0]
-    for ray, (x, y) in zip(rays, pixels[:, 0]):
-        patch = cv2.getRectSubPix(image, (1, 1), (float(x), float(y)))[0, 0]
-        found = patch[:2] * [wide.width, wide.height]
-        expected = np.array([ray[0] * wide.fx + wide.cx, ray[1] * wide.fy + wide.cy]) - 0.5
-        assert np.abs(found - expected).max() < 0.25
 
 
 def test_display_table_is_monotonic():

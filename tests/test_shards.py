@@ -1,3 +1,5 @@
+import tarfile
+
 import numpy as np
 import pytest
 
@@ -17,25 +19,43 @@ def some_frame(key: str) -> Frame:
         amodal_bits=rng.integers(0, 4, (6, 8)).astype(np.uint16),
         depth_mm=rng.uniform(0, 200, (6, 8)).astype(np.float32),
         alpha=rng.integers(0, 256, (6, 8), np.uint8),
+        normals=rng.uniform(-1, 1, (6, 8, 3)).astype(np.float32),
+        flow_forward=flow(rng),
+        flow_backward=flow(rng),
+        surface_points=np.dstack([rng.integers(0, 9, (6, 8)), rng.uniform(-600, 600, (6, 8, 3))]).astype(np.float32),
     )
 
 
+def flow(rng) -> np.ndarray:
+    return np.dstack([rng.uniform(-900, 900, (6, 8, 2)), rng.integers(0, 3, (6, 8))]).astype(np.float32)
+
+
 def test_round_trip(tmp_path):
-    written = [some_frame("000002"), some_frame("000001")]
+    written = [some_frame("000001"), some_frame("000002")]
     shards.write_shard(tmp_path / "a.tar", written, {"licence": "test"})
     read = list(shards.read_shard(tmp_path / "a.tar"))
     assert [frame.key for frame in read] == ["000001", "000002"]
     for name in ("rgb", "class_map", "instance_map", "amodal_bits", "alpha"):
-        np.testing.assert_array_equal(getattr(read[1], name), getattr(written[0], name))
-    np.testing.assert_allclose(read[1].depth_mm, written[0].depth_mm, atol=shards.DEPTH_UNIT_MM / 2 + 1e-4)
-    assert read[1].meta == {"frame": 2}
+        np.testing.assert_array_equal(getattr(read[0], name), getattr(written[0], name))
+    np.testing.assert_allclose(read[0].depth_mm, written[0].depth_mm, atol=shards.DEPTH_UNIT_MM / 2 + 1e-4)
+    for name, units in {
+        "normals": [1 / 32767] * 3,
+        "flow_forward": [1 / 32, 1 / 32, 0],
+        "flow_backward": [1 / 32, 1 / 32, 0],
+        "surface_points": [0, *[shards.POINT_UNIT_MM] * 3],
+    }.items():
+        error = np.abs(getattr(read[0], name) - getattr(written[0], name))
+        assert (error <= np.array(units) / 2 + 1e-4).all(), name
+    assert read[0].meta == {"frame": 1}
 
 
-def test_order_and_time_do_not_change_the_bytes(tmp_path):
-    shards.write_shard(tmp_path / "a.tar", [some_frame("000001"), some_frame("000002")])
-    shards.write_shard(tmp_path / "b.tar", [some_frame("000002"), some_frame("000001")])
+def test_time_does_not_change_the_bytes(tmp_path):
+    for name in ("a", "b"):
+        shards.write_shard(tmp_path / f"{name}.tar", [some_frame("000001"), some_frame("000002")])
     assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+    with tarfile.open(tmp_path / "a.tar") as tar:
+        assert tar.getnames() == sorted(tar.getnames())
 
 
 def test_masks_of_an_instance():
@@ -49,9 +69,11 @@ def test_wrong_shape_is_refused():
         Frame("000001", np.zeros((6, 8, 3), np.uint8), class_map=np.zeros((5, 8), np.uint8))
 
 
-def test_same_key_twice_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="000001 twice"):
-        shards.write_shard(tmp_path / "a.tar", [some_frame("000001"), some_frame("000001")])
+@pytest.mark.parametrize("keys", [("000001", "000001"), ("000002", "000001")])
+def test_frames_out_of_order_are_refused(tmp_path, keys):
+    with pytest.raises(ValueError, match=f"got 000001 after {keys[0]}"):
+        shards.write_shard(tmp_path / "a.tar", [some_frame(key) for key in keys])
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "not a tar"])

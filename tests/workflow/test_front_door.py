@@ -31,6 +31,14 @@ def test_default_run_is_complete(folder, run_snakemake):
     assert run.jobs["write_report"] == 1
 
 
+def test_mixed_datasets_need_frames_of_both_worlds(folder, run_snakemake):
+    run = run_snakemake(folder, "--dry-run", "mix", "--config", "simulate={'episodes': 3}")
+    assert run.code == 0, run.output
+    assert run.jobs["mix_captured"] == run.jobs["render_shard"] == 2
+    assert run.jobs["mix_simulated"] == run.jobs["simulate_episode"] == 3
+    assert run.jobs["annotate_dataset"] == 2
+
+
 def test_background_alone_is_enough(folder, run_snakemake):
     table = "name\trole\tvideo\nsite_video\tbackground\tvideo.mp4\n"
     (folder / "config" / "recordings.tsv").write_text(table)

@@ -6,7 +6,9 @@ rule annotate_dataset:
     input:
         frames=lambda wildcards: shard_files(wildcards.dataset, "tar"),
         manifests=lambda wildcards: shard_files(wildcards.dataset, "json"),
-        scenes="results/compose/{dataset}.json",
+        scenes=lambda wildcards: (
+            [f"results/compose/{wildcards.dataset}.json"] if wildcards.dataset in ["sampled", *REPLAYS] else []
+        ),
         classes=CLASSES,
     output:
         coco="results/dataset/{dataset}/annotations.json",

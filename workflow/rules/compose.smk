@@ -43,11 +43,14 @@ rule sample_scenes:
         "results/logs/sample_scenes.log",
     benchmark:
         "results/benchmarks/sample_scenes.tsv"
+    resources:
+        gpu=GPUS,
     params:
         recordings=BACKGROUNDS,
         tools=TOOLS,
         config=settings("compose"),
         seed=CONFIG.seed,
+        device=CONFIG.device,
         code=script_digest("sample_scenes"),
     message:
         "Sampling scenes from the recipe"

@@ -16,9 +16,12 @@ rule extract_tool:
         "results/logs/extract_tool/{tool}.log",
     benchmark:
         "results/benchmarks/extract_tool/{tool}.tsv"
+    resources:
+        gpu=GPUS,
     params:
         config=settings("extract"),
         seed=CONFIG.seed,
+        device=CONFIG.device,
         code=script_digest("extract_tool"),
     message:
         "Extracting {wildcards.tool} from its splat"

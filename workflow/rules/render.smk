@@ -20,10 +20,12 @@ rule render_shard:
         "results/benchmarks/render_shard/{dataset}_{shard}.tsv"
     resources:
         mem_mb=3000,
+        gpu=GPUS,
     params:
         tools=TOOLS,
         config=settings("render"),
         seed=CONFIG.seed,
+        device=CONFIG.device,
         code=script_digest("render_shard"),
     message:
         "Rendering shard {wildcards.shard} of {wildcards.dataset}"

@@ -47,7 +47,9 @@ rule write_report:
             pair=["best", "worst"],
         ),
         rows=expand("results/evaluate/{dataset}.parquet", dataset=REPLAYS),
-        dataset="results/dataset/sampled/manifest.json",
+        dataset=expand("results/dataset/{dataset}/manifest.json", dataset=SHOWN),
+        episodes=shard_files("simulated", "tar"),
+        simulated=rules.simulate.input if CONFIG.simulate.episodes else [],
     output:
         "results/report.html",
     log:
@@ -58,6 +60,7 @@ rule write_report:
         models=list(MODELS),
         tools=TOOLS,
         datasets=["sampled", *REPLAYS],
+        shown=SHOWN,
         config=settings("report"),
         seed=CONFIG.seed,
         config_digest=settings_digest(CONFIG.model_dump(mode="json")),

@@ -20,10 +20,11 @@ rule train_splat:
         "results/benchmarks/train_splat/{model}.tsv"
     resources:
         mem_mb=4000,
-        gpu=0,
+        gpu=GPUS,
     params:
         config=settings("splat"),
         seed=CONFIG.seed,
+        device=CONFIG.device,
         code=script_digest("train_splat"),
     message:
         "Training the splat of {wildcards.model}"

@@ -16,4 +16,5 @@ with run_job(snakemake):
         report_json=out.summary,
         picture_png=out.picture,
         frames_tar=files.frames,
+        device=snakemake.params.device,
     )

@@ -14,5 +14,6 @@ with run_job(snakemake):
         RenderConfig.model_validate(params.config),
         frames_tar=snakemake.output.frames,
         provenance=provenance(snakemake),
+        device=params.device,
         threads=snakemake.threads,
     )

@@ -15,4 +15,5 @@ with run_job(snakemake):
         params.seed,
         scenes_parquet=out.scenes,
         scenes_json=out.summary,
+        device=params.device,
     )

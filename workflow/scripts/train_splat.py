@@ -17,5 +17,6 @@ with run_job(snakemake):
         heldout_path=Path(out.heldout),
         turntable_path=Path(out.turntable),
         checkpoint_path=Path(out.splat).with_name("checkpoint.pt"),
+        device=params.device,
         threads=snakemake.threads,
     )

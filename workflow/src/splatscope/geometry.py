@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 
+import cv2
 import numpy as np
 import pandas as pd
 from scipy.spatial.transform import Rotation, Slerp
@@ -174,6 +175,27 @@ class Camera:
         """The camera of the image resized to `width` x `height`; distortion coefficients are scale-free."""
         x, y = width / self.width, height / self.height
         return Camera(width, height, self.fx * x, self.fy * y, self.cx * x, self.cy * y, self.distortion)
+
+    def unproject(self, pixels: np.ndarray) -> np.ndarray:
+        """Points [N, 2] of the image plane at depth 1 that the lens puts at `pixels` [N, 2]."""
+        centred = np.asarray(pixels, np.float64) - 0.5
+        if not self.distortion:
+            return (centred - self.opencv_matrix[:2, 2]) / [self.fx, self.fy]
+        criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 50, 1e-10)
+        coefficients = np.array(self.distortion)
+        return cv2.undistortPointsIter(centred[:, None], self.opencv_matrix, coefficients, None, None, criteria)[:, 0]
+
+    def pixel_rays(self) -> np.ndarray:
+        """float64 [H, W, 2]: the point of the image plane at depth 1 that each pixel's centre sees."""
+        across, down = np.meshgrid(np.arange(self.width) + 0.5, np.arange(self.height) + 0.5)
+        rays = self.unproject(np.stack([across, down], -1).reshape(-1, 2))
+        return rays.reshape(self.height, self.width, 2)
+
+    def image_points(self, points: np.ndarray) -> np.ndarray:
+        """Pixels [N, 2] of points [N, 3] in camera axes (mm), through the lens; points must lie before the camera."""
+        coefficients = np.array(self.distortion) if self.distortion else None
+        points = np.asarray(points, np.float64)[:, None]
+        return cv2.projectPoints(points, np.zeros(3), np.zeros(3), self.opencv_matrix, coefficients)[0][:, 0] + 0.5
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Pixels [N, 2] of points [N, 3] in camera axes (mm); ignores distortion; points must lie before the camera."""

@@ -12,11 +12,13 @@ from splatscope.geometry import Camera
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """PNG of uint8 [H, W, 3] RGB, uint8 [H, W] or uint16 [H, W]; equal pixels give equal bytes."""
+    """PNG of uint8 or uint16 [H, W], [H, W, 3] RGB or [H, W, 4] RGBA; equal pixels give equal bytes."""
     if image.dtype not in (np.uint8, np.uint16) or image.ndim not in (2, 3):
-        raise ValueError(f"expected uint8 or uint16 [H, W] or [H, W, 3], got {image.dtype} {list(image.shape)}")
+        raise ValueError(
+            f"expected uint8 or uint16 [H, W], [H, W, 3] or [.., 4], got {image.dtype} {list(image.shape)}"
+        )
     if image.ndim == 3:
-        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
     # run-length matching takes half the time of the default and no more space on noisy photographs and flat maps
     flags = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
     return cv2.imencode(".png", image, flags)[1].tobytes()
@@ -28,17 +30,19 @@ def encode_jpeg(image: np.ndarray, quality: int = 88) -> bytes:
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
-def decode_image(content: bytes, name: str = "image") -> np.ndarray:
-    """Pixels of a PNG or JPEG as stored: uint8/uint16, [H, W] or [H, W, 3] RGB. Raises InputError when unreadable."""
+def decode_image(content: bytes, name: str = "image", *, with_alpha: bool = False) -> np.ndarray:
+    """Pixels of a PNG or JPEG as stored: uint8/uint16, [H, W] or [H, W, 3] RGB. Raises InputError when unreadable.
+
+    A fourth channel is dropped unless asked for.
+    """
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
     if image is None:
         raise InputError(name, found="bytes that are no image", expected="a PNG or JPEG", remedy="write the file again")
-    if image.ndim == 3:
-        return cv2.cvtColor(
-            image[..., :3] if image.shape[2] == 3 else cv2.cvtColor(image, cv2.COLOR_BGRA2BGR),
-            cv2.COLOR_BGR2RGB,
-        )
-    return image
+    if image.ndim == 2:
+        return image
+    if image.shape[2] == 4 and with_alpha:
+        return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB if image.shape[2] == 3 else cv2.COLOR_BGRA2RGB)
 
 
 def to_float(image: np.ndarray) -> np.ndarray:

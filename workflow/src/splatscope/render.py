@@ -18,6 +18,7 @@ from splatscope.errors import InputError
 from splatscope.geometry import Camera, invert, make_transform
 from splatscope.images import to_uint8
 from splatscope.shards import Frame, write_shard
+from splatscope.splats.device import choose_device
 from splatscope.splats.gaussians import Gaussians
 from splatscope.splats.spherical_harmonics import BAND_0
 
@@ -40,7 +41,8 @@ def render_shard(
     """Render the frames of one shard of a scene list; equal bytes for any number of threads.
 
     `tool_plys` by tool: tool.ply of extract (sensor frame), or tool_paper.ply (recording's world) for a scene list in
-    paper mode. A shard beyond the end of the list comes out empty. Raises InputError for a missing or empty splat.
+    paper mode. `device` as in splats.device.choose_device. A shard beyond the end of the list comes out empty. Raises
+    InputError for a missing or empty splat.
     """
     header, scenes = read_scene_list(scenes_parquet, scenes_json)
     scenes = [scene for scene in scenes if scene.shard == shard]
@@ -53,8 +55,9 @@ def render_shard(
             expected=f"tools among {', '.join(sorted(tool_plys)) or 'none'}",
             remedy="compose the scenes again, or bring the recording of this tool",
         )
-    site = read_splat(site_ply).to(device)
-    tools = {name: read_splat(tool_plys[name]).to(device) for name in header.tool_classes}
+    place = choose_device(device)
+    site = read_splat(site_ply).to(place)
+    tools = {name: read_splat(tool_plys[name]).to(place) for name in header.tool_classes}
     make_frame = render_paper_frame if header.mode == "paper" else render_frame
 
     def draw(scene: Scene) -> Frame:

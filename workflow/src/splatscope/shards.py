@@ -8,6 +8,12 @@ A shard is a .tar in WebDataset layout with a small .json manifest beside it. Me
     000012.amodal.png     uint16 [H, W]; bit i set where instance i + 1 would be seen if nothing hid it
     000012.depth.png      uint16 [H, W] in DEPTH_UNIT_MM; 0 nothing there
     000012.alpha.png      uint8 [H, W]; accumulated opacity, 255 opaque
+    000012.normals.png    uint16 [H, W, 3]; unit normal in camera axes, 1 at 65535 and -1 at 1
+    000012.flow_forward.png, 000012.flow_backward.png
+                          uint16 [H, W, 3]; x and y displacement to the next frame or the one before, in
+                          1 / FLOW_LEVELS_PER_PX pixels about 32768; then an index of FLOW_STATES
+    000012.points.png     uint16 [H, W, 4]; number of the object that is seen (0 none), then which point of it: where
+                          that point was at rest, x, y, z in POINT_UNIT_MM about 32768. Equal in all frames of a scene
     000012.meta.json      pose, camera, seed and whatever else the stage says of the frame
 
 Only rgb and meta are always there. Members are sorted and carry no times or owners: equal content is equal bytes.
@@ -32,6 +38,9 @@ from splatscope.images import decode_image, encode_png
 SCHEMA_VERSION = 1
 DEPTH_UNIT_MM = 0.01  # 16 bits reach 655 mm, beyond any endoscope's working distance
 MAX_INSTANCES = 16  # bits of the amodal map
+POINT_UNIT_MM = 0.02  # 16 bits reach 655 mm to either side
+FLOW_LEVELS_PER_PX = 32  # 16 bits reach 1,023 pixels to either side
+FLOW_STATES = ("nothing there", "seen in both", "hidden or outside in the other")  # third channel of a flow map
 
 
 @dataclass
@@ -46,14 +55,18 @@ class Frame:
     amodal_bits: np.ndarray | None = None  # uint16 [H, W]
     depth_mm: np.ndarray | None = None  # float32 [H, W]; 0 nothing there
     alpha: np.ndarray | None = None  # uint8 [H, W]
+    normals: np.ndarray | None = None  # float32 [H, W, 3], unit, camera axes; 0 nothing there
+    flow_forward: np.ndarray | None = None  # float32 [H, W, 3]: x, y in pixels to the next frame; see FLOW_STATES
+    flow_backward: np.ndarray | None = None  # float32 [H, W, 3]: to the frame before
+    surface_points: np.ndarray | None = None  # float32 [H, W, 4]: object number, its point x, y, z in mm when at rest
 
     def __post_init__(self):
         height, width = self.rgb.shape[:2]
-        for name, dtype in _MAPS.values():
-            value = getattr(self, name)
-            if value is not None and (value.shape != (height, width) or value.dtype != dtype):
+        for item in _MAPS.values():
+            value, shape = getattr(self, item.name), (height, width, *item.channels)
+            if value is not None and (value.shape != shape or value.dtype != item.dtype):
                 raise ValueError(
-                    f"frame {self.key}: expected {name} {np.dtype(dtype)} [{height}, {width}], "
+                    f"frame {self.key}: expected {item.name} {np.dtype(item.dtype)} {list(shape)}, "
                     f"got {value.dtype} {list(value.shape)}"
                 )
         if self.rgb.dtype != np.uint8 or self.rgb.shape != (height, width, 3):
@@ -70,12 +83,49 @@ class Frame:
         return (self.amodal_bits >> (instance - 1)) & 1 == 1
 
 
+@dataclass(frozen=True)
+class _Map:
+    """How a map lies in a PNG: stored = round(value * scale + offset), in 8 or 16 bits."""
+
+    name: str
+    dtype: type
+    channels: tuple[int, ...] = ()
+    stored: type = np.uint8
+    scale: tuple[float, ...] = ()  # of each channel; empty: stored as it is
+    offset: tuple[float, ...] = ()
+
+    def encode(self, value: np.ndarray) -> bytes:
+        if not self.scale:
+            return encode_png(value)
+        limit = np.iinfo(self.stored).max
+        levels = np.rint(value * np.float32(self.scale) + np.float32(self.offset))
+        return encode_png(np.clip(levels, 0, limit).astype(self.stored).reshape(value.shape))
+
+    def decode(self, levels: np.ndarray) -> np.ndarray:
+        if not self.scale:
+            return levels.astype(self.dtype)
+        return ((levels - np.float32(self.offset)) / np.float32(self.scale)).astype(self.dtype)
+
+
+_FLOW = {
+    "dtype": np.float32,
+    "channels": (3,),
+    "stored": np.uint16,
+    "scale": (FLOW_LEVELS_PER_PX, FLOW_LEVELS_PER_PX, 1),
+    "offset": (2**15, 2**15, 0),
+}
 _MAPS = {
-    "class.png": ("class_map", np.uint8),
-    "instance.png": ("instance_map", np.uint8),
-    "amodal.png": ("amodal_bits", np.uint16),
-    "depth.png": ("depth_mm", np.float32),
-    "alpha.png": ("alpha", np.uint8),
+    "class.png": _Map("class_map", np.uint8),
+    "instance.png": _Map("instance_map", np.uint8),
+    "amodal.png": _Map("amodal_bits", np.uint16, stored=np.uint16),
+    "depth.png": _Map("depth_mm", np.float32, (), np.uint16, (1 / DEPTH_UNIT_MM,), (0,)),
+    "alpha.png": _Map("alpha", np.uint8),
+    "normals.png": _Map("normals", np.float32, (3,), np.uint16, (2**15 - 1,) * 3, (2**15,) * 3),
+    "flow_forward.png": _Map("flow_forward", **_FLOW),
+    "flow_backward.png": _Map("flow_backward", **_FLOW),
+    "points.png": _Map(
+        "surface_points", np.float32, (4,), np.uint16, (1, *(1 / POINT_UNIT_MM,) * 3), (0, *(2**15,) * 3)
+    ),
 }
 
 
@@ -84,26 +134,24 @@ def manifest_path(tar_path: str | Path) -> Path:
 
 
 def write_shard(tar_path: str | Path, frames: Iterable[Frame], provenance: dict | None = None) -> None:
-    """Write frames (in any order; keys unique) and the manifest beside them.
+    """Write frames, which must come in the order of their keys, and the manifest beside them; holds one at a time.
 
     `provenance` goes into the manifest as it is: config digest, code digest, licences of what went in.
     """
-    members: dict[str, bytes] = {}
-    keys = []
-    for frame in frames:
-        if frame.key in keys:
-            raise ValueError(f"frame key {frame.key} twice in one shard")
-        keys.append(frame.key)
-        members |= {f"{frame.key}.{suffix}": content for suffix, content in _encode(frame)}
+    keys: list[str] = []
     with atomic_path(tar_path) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for name in sorted(members):
-            info = tarfile.TarInfo(name)
-            info.size = len(members[name])
-            tar.addfile(info, io.BytesIO(members[name]))
+        for frame in frames:
+            if keys and frame.key <= keys[-1]:
+                raise ValueError(f"expected frames in the order of their keys, got {frame.key} after {keys[-1]}")
+            keys.append(frame.key)
+            for suffix, content in sorted(_encode(frame)):
+                info = tarfile.TarInfo(f"{frame.key}.{suffix}")
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "sha256": sha256(tar_path),
-        "frames": sorted(keys),
+        "frames": keys,
         "provenance": provenance or {},
     }
     write_json(manifest_path(tar_path), manifest)
@@ -150,12 +198,10 @@ def verify_shard(tar_path: str | Path) -> None:
 def _encode(frame: Frame) -> Iterator[tuple[str, bytes]]:
     yield "rgb.png", encode_png(frame.rgb)
     yield "meta.json", json.dumps(frame.meta, sort_keys=True, allow_nan=False).encode()
-    for suffix, (name, _) in _MAPS.items():
-        value = getattr(frame, name)
+    for suffix, item in _MAPS.items():
+        value = getattr(frame, item.name)
         if value is not None:
-            if name == "depth_mm":
-                value = np.clip(np.rint(value / DEPTH_UNIT_MM), 0, 65535).astype(np.uint16)
-            yield suffix, encode_png(value)
+            yield suffix, item.encode(value)
 
 
 def _decode(tar_path: str | Path, key: str, members: dict[str, bytes]) -> Frame:
@@ -168,8 +214,11 @@ def _decode(tar_path: str | Path, key: str, members: dict[str, bytes]) -> Frame:
             remedy="delete the file and run the same command again",
         )
     frame = Frame(key, decode_image(members["rgb.png"], f"{tar_path}:{key}.rgb.png"), json.loads(members["meta.json"]))
-    for suffix, (name, dtype) in _MAPS.items():
+    for suffix, item in _MAPS.items():
         if suffix in members:
-            value = decode_image(members[suffix], f"{tar_path}:{key}.{suffix}")
-            setattr(frame, name, value * np.float32(DEPTH_UNIT_MM) if name == "depth_mm" else value.astype(dtype))
+            setattr(
+                frame,
+                item.name,
+                item.decode(decode_image(members[suffix], f"{tar_path}:{key}.{suffix}", with_alpha=True)),
+            )
     return frame

@@ -11,11 +11,13 @@ import numpy as np
 
 from splatscope.files import atomic_path
 
+UNDATED = {"fflags": "+bitexact"}  # else the file says when it was made
+
 
 @contextmanager
 def open_video(path: str | Path, width: int, height: int, frames_per_second: int, crf: int) -> Iterator:
     """Yield a function that appends uint8 [H, W, 3] frames to an H.264 file; equal frames give equal bytes."""
-    with atomic_path(path) as temporary, av.open(str(temporary), "w") as container:
+    with atomic_path(path) as temporary, av.open(str(temporary), "w", options=UNDATED) as container:
         stream = container.add_stream("libx264", rate=frames_per_second)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.thread_count = 1

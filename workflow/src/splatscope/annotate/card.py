@@ -135,7 +135,8 @@ def dataset_card(manifest: dict) -> str:
             "|---|---|",
             "| `images/` | the images |",
             "| `annotations.json`, `annotations_train.json`, `annotations_val.json` | COCO: RLE masks, boxes, area; "
-            "also `visibility`, `amodal_segmentation`, `instance`, `camera_from_tool_sensor` (4x4, mm) |",
+            "also `visibility`, `amodal_segmentation`, `instance`, `camera_from_tool_sensor` (4x4, mm); simulated: "
+            "`camera_from_tool`, `keypoints`, and `phase` and `triplets` of each image |",
             "| `masks/class/`, `masks/instance/` | 8-bit PNG: class id (0 background, 255 ignore), instance number |",
             "| `labels/` + `data.yaml`, `train.txt`, `val.txt` | YOLO detection |",
             "| `labels_segment/` | YOLO segmentation, a polygon for each part; to train, rename to `labels` |",

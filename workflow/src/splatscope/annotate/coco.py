@@ -21,12 +21,12 @@ def encode_rle(mask: np.ndarray) -> dict:
 def image_entry(record: FrameRecord, image_id: int, file_name: str) -> dict:
     width, height = record.size
     entry = {"id": image_id, "file_name": file_name, "width": width, "height": height, "license": 1}
-    return entry | {key: record.frame.meta[key] for key in ("source",) if key in record.frame.meta}
+    known = ("source", "time_s", "phase", "triplets")
+    return entry | {key: record.frame.meta[key] for key in known if key in record.frame.meta}
 
 
 def annotation_entry(annotation: Annotation, annotation_id: int, image_id: int) -> dict:
-    pose = annotation.camera_from_tool_sensor
-    return {
+    entry = {
         "id": annotation_id,
         "image_id": image_id,
         "category_id": annotation.class_id,
@@ -38,18 +38,37 @@ def annotation_entry(annotation: Annotation, annotation_id: int, image_id: int) 
         "name": annotation.name,
         "visibility": round(annotation.visibility, 6),
         "amodal_segmentation": encode_rle(annotation.amodal),
-        "camera_from_tool_sensor": None if pose is None else np.round(pose, 9).tolist(),
+        "camera_from_tool_sensor": _rounded(annotation.camera_from_tool_sensor),
     }
+    if annotation.camera_from_tool is not None:
+        entry["camera_from_tool"] = _rounded(annotation.camera_from_tool)
+    if annotation.keypoints:
+        entry["keypoints"] = [value for name in sorted(annotation.keypoints) for value in annotation.keypoints[name]]
+        entry["num_keypoints"] = sum(point[2] > 0 for point in annotation.keypoints.values())
+    return entry
+
+
+def _rounded(pose: np.ndarray | None) -> list | None:
+    return None if pose is None else np.round(pose, 9).tolist()
 
 
 def coco_document(
-    images: list[dict], annotations: list[dict], categories: dict[int, str], name: str, licence: str, author: str
+    images: list[dict],
+    annotations: list[dict],
+    categories: dict[int, str],
+    keypoints: dict[int, list[str]],
+    name: str,
+    licence: str,
+    author: str,
 ) -> dict:
+    """`keypoints`: their names by category, in the order of the annotations' triples."""
     return {
         "info": {"description": f"{name}, made by SplatScope", "version": "1", "contributor": author},
         "licenses": [{"id": 1, "name": licence, "url": ""}],
         "categories": [
-            {"id": identifier, "name": label, "supercategory": "instrument"} for identifier, label in categories.items()
+            {"id": identifier, "name": label, "supercategory": "instrument"}
+            | ({"keypoints": keypoints[identifier], "skeleton": []} if identifier in keypoints else {})
+            for identifier, label in categories.items()
         ],
         "images": images,
         "annotations": annotations,

@@ -83,6 +83,7 @@ class _Writer:
         self.images: list[dict] = []
         self.annotations: list[dict] = []
         self.poses: dict[str, dict] = {}
+        self.keypoints: dict[int, list[str]] = {}  # names by category
         self.dropped: Counter = Counter()
         self.empty_frames = 0
         self.document: dict = {}
@@ -112,6 +113,9 @@ class _Writer:
             for number, annotation in enumerate(record.annotations, start=1)
         ]
         self.annotations += entries
+        for annotation in record.annotations:
+            if annotation.keypoints:
+                self.keypoints.setdefault(annotation.class_id, sorted(annotation.keypoints))
         self.poses[record.name] = _pose_entry(frame.meta, entries)
         # class numbers of YOLO are known only when every frame was seen: labels keep the category until then
         identity = {identifier: identifier for identifier in self.class_names}
@@ -127,11 +131,11 @@ class _Writer:
         validation = choose_validation(len(self.images), self.config, seed)
         for image, held_out in zip(self.images, validation):
             image["split"] = "val" if held_out else "train"
-        licence, author = self.config.licence, self.config.author
-        self._write_coco("annotations.json", self.images, coco.coco_document, categories, name, licence, author)
+        about = (categories, self.keypoints, name, self.config.licence, self.config.author)
+        self._write_coco("annotations.json", self.images, *about)
         for split in ("train", "val"):
             chosen = [image for image in self.images if image["split"] == split]
-            self._write_coco(f"annotations_{split}.json", chosen, coco.coco_document, categories, name, licence, author)
+            self._write_coco(f"annotations_{split}.json", chosen, *about)
             lines = "".join(f"./{image['file_name']}\n" for image in chosen)
             (self.folder / f"{split}.txt").write_text(lines)
         (self.folder / "data.yaml").write_text(yolo.data_yaml(list(categories.values())))
@@ -179,10 +183,10 @@ class _Writer:
             used |= {identifier for identifier, label in self.class_names.items() if label in named}
         return {identifier: self.class_names[identifier] for identifier in sorted(used)}
 
-    def _write_coco(self, file_name: str, images: list[dict], make, *about) -> None:
+    def _write_coco(self, file_name: str, images: list[dict], *about) -> None:
         chosen = {image["id"] for image in images}
         annotations = [annotation for annotation in self.annotations if annotation["image_id"] in chosen]
-        _write_json(self.folder / file_name, make(images, annotations, *about))
+        _write_json(self.folder / file_name, coco.coco_document(images, annotations, *about))
 
 
 def choose_validation(frames: int, config: AnnotateConfig, seed: int) -> np.ndarray:
@@ -198,8 +202,8 @@ def choose_validation(frames: int, config: AnnotateConfig, seed: int) -> np.ndar
 
 def _pose_entry(meta: dict, annotations: list[dict]) -> dict:
     known = {key: meta.get(key) for key in ("camera", "world_from_camera", "source")}
-    tools = ("instance", "category_id", "name", "camera_from_tool_sensor")
-    return known | {"tools": [{key: entry[key] for key in tools} for entry in annotations]}
+    tools = ("instance", "category_id", "name", "camera_from_tool_sensor", "camera_from_tool")
+    return known | {"tools": [{key: entry[key] for key in tools if key in entry} for entry in annotations]}
 
 
 def _provenance(shards: Sequence[str | Path], extra: dict | None) -> dict:

@@ -23,7 +23,9 @@ class Annotation:
     name: str  # of the tool; empty when the frame does not say
     visible: np.ndarray
     amodal: np.ndarray
-    camera_from_tool_sensor: np.ndarray | None
+    camera_from_tool_sensor: np.ndarray | None = None  # of a recorded tool
+    camera_from_tool: np.ndarray | None = None  # of a simulated one, which has no sensor
+    keypoints: dict[str, list] | None = None  # name -> pixel x, y, and COCO's visibility: 0 outside, 1 hidden, 2 seen
 
     @property
     def area(self) -> int:
@@ -94,6 +96,8 @@ def read_annotations(
             visible,
             amodal,
             _camera_from_tool_sensor(entry, frame.meta),
+            None if entry.get("camera_from_tool") is None else np.array(entry["camera_from_tool"], np.float64),
+            entry.get("keypoints"),
         )
         if annotation.area < config.min_area_px:
             dropped["below_min_area"] += 1

@@ -28,6 +28,7 @@ from splatscope.config.compose import ComposeConfig, RecipeConfig
 from splatscope.errors import InputError
 from splatscope.files import read_json
 from splatscope.geometry import Camera, poses_from_columns
+from splatscope.splats.device import choose_device
 from splatscope.splats.gaussians import Gaussians
 
 DATASET = "sampled"
@@ -86,16 +87,17 @@ def sample_scenes(
     """Write the scene list of `config.recipe.frames` scenes.
 
     `tool_plys`, `extract_reports` by tool; `pose_tables`, `cameras` by background recording. A frame depends on its
-    index and `seed` alone, so it comes out the same whichever others are drawn. Raises InputError when the recipe
+    index and `seed` alone, so it comes out the same whichever others are drawn. `device` as in
+    splats.device.choose_device. Raises InputError when the recipe
     cannot be met, naming the limit that most draws broke.
     """
-    table = read_class_table(class_table)
+    table, place = read_class_table(class_table), choose_device(device)
     classes = tool_class_names(list(tool_plys), config.tool_classes, table, class_table)
     material = Material(
-        read_splat(site_ply).to(device),
+        read_splat(site_ply).to(place),
         [
             Tool(name, table[classes[name]], gaussians, tool_shape(gaussians, read_json(extract_reports[name])))
-            for name, gaussians in ((name, read_splat(path).to(device)) for name, path in tool_plys.items())
+            for name, gaussians in ((name, read_splat(path).to(place)) for name, path in tool_plys.items())
         ],
         {name: read_camera(path, config) for name, path in cameras.items()},
         {name: _camera_poses(path) for name, path in pose_tables.items()},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from splatscope.config.annotate import AnnotateConfig
@@ -9,11 +11,13 @@ from splatscope.config.compose import ComposeConfig
 from splatscope.config.evaluate import EvaluateConfig
 from splatscope.config.extract import ExtractConfig
 from splatscope.config.ingest import IngestConfig
+from splatscope.config.mix import MixConfig
 from splatscope.config.phantom import PhantomConfig
 from splatscope.config.poses import PosesConfig, SfmConfig
 from splatscope.config.render import RenderConfig
 from splatscope.config.report import ReportConfig
 from splatscope.config.section import Section
+from splatscope.config.simulate import SimulateConfig
 from splatscope.config.splat import SplatConfig
 
 
@@ -23,7 +27,10 @@ class Config(Section):
     recordings: str = "config/recordings.tsv"
     """Table of recordings; its paths are relative to the working directory."""
     seed: int = Field(default=0, ge=0)
-    """Seed of everything random; the same seed gives the same bytes."""
+    """Seed of everything random; the same seed gives the same bytes, except in what a splat learns on CUDA."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where splats are trained and drawn. "auto": on CUDA where PyTorch finds it and gsplat loads, else on the CPU.
+    "cuda" refuses to run without it, and asks a cluster's scheduler for one GPU a job."""
     phantom: PhantomConfig = PhantomConfig()
     """The embedded recordings, made when recordings.tsv names files under results/phantom."""
     ingest: IngestConfig = IngestConfig()
@@ -36,10 +43,14 @@ class Config(Section):
     """Gaussian splat training."""
     extract: ExtractConfig = ExtractConfig()
     """The tool's Gaussians out of the tool recording's splat."""
+    simulate: SimulateConfig = SimulateConfig()
+    """Simulated operations to frame shards."""
     compose: ComposeConfig = ComposeConfig()
     """What is where in each frame to be made."""
     render: RenderConfig = RenderConfig()
     """Scene list to frame shards."""
+    mix: MixConfig = MixConfig()
+    """Instruments of the other world laid into finished frames."""
     annotate: AnnotateConfig = AnnotateConfig()
     """Frame shards to the dataset."""
     evaluate: EvaluateConfig = EvaluateConfig()

@@ -18,3 +18,5 @@ class ReportConfig(Section):
     """Width of gallery pictures in pixels."""
     jpeg_quality: int = Field(default=82, ge=40, le=95)
     """Quality of the embedded pictures, 40 to 95."""
+    videos: int = Field(default=8, ge=0)
+    """Videos of simulated operations that are embedded, the first ones."""

@@ -25,6 +25,7 @@ from splatscope.extract.voting import read_masks, vote, voting_views
 from splatscope.files import atomic_path, read_json, write_json
 from splatscope.geometry import Camera, apply, invert, make_transform, poses_from_columns
 from splatscope.images import encode_png
+from splatscope.splats.device import choose_device
 from splatscope.splats.gaussians import Gaussians, read_ply, write_ply
 
 VOTING_WIDTH = 320  # pixels; finer images cost more and say no more about a Gaussian
@@ -73,7 +74,7 @@ def extract_tool(
 
     Raises InputError when there are no usable poses, when the tool moved, or when a filter leaves nothing.
     """
-    gaussians = read_ply(splat_ply)
+    gaussians, place = read_ply(splat_ply), choose_device(device)
     recording = read_recording(tool, pose_table, camera_json)
     centre = common_view_point(recording.world_from_camera)
     if centre is None:
@@ -85,7 +86,7 @@ def extract_tool(
             remedy="record the tool again, moving the camera round it",
         )
     world_from_sensor, distances, angles = _sensor_pose(tool, pose_table, recording, centre, config)
-    found = select_tool(tool, gaussians, recording, centre, config, seed, splat_ply, device)
+    found = select_tool(tool, gaussians, recording, centre, config, seed, splat_ply, place)
     chosen = gaussians.select(found.kept)
     chosen = replace(chosen, labels=torch.ones(len(chosen), dtype=torch.uint8))
     sensor_from_world = invert(world_from_sensor)
@@ -100,7 +101,7 @@ def extract_tool(
         raise _nothing_left(splat_ply, "paper_radius_mm", config.paper_radius_mm, len(gaussians))
     write_ply(tool_ply, chosen.transformed(sensor_from_world))
     write_ply(paper_ply, replace(paper, labels=torch.ones(len(paper), dtype=torch.uint8)))
-    picture = before_and_after(gaussians.to(device), chosen.to(device), recording, frames_tar)
+    picture = before_and_after(gaussians.to(place), chosen.to(place), recording, frames_tar)
     with atomic_path(picture_png) as temporary:
         temporary.write_bytes(encode_png(picture))
     write_json(
@@ -139,7 +140,7 @@ def select_tool(
     config: ExtractConfig,
     seed: int,
     source: str | Path = "the splat",
-    device: str = "cpu",
+    device: torch.device | str = "cpu",
 ) -> Extraction:
     """Apply the filters one after the other; each sees only what the one before has left."""
     rng = np.random.default_rng(seed)

@@ -15,7 +15,7 @@ from splatscope.meshes.distance_fields import SampledField
 from splatscope.meshes.mesh import Mesh
 from splatscope.meshes.noise import VolumeNoise
 from splatscope.meshes.organ_fields import ABDOMINAL_WALL, ARTERY, DUCT, FAT, GALLBLADDER, GUT, LIVER
-from splatscope.meshes.renderer import Part
+from splatscope.meshes.scene import Part
 
 
 @dataclass(frozen=True)

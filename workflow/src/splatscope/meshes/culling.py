@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from splatscope.geometry import Camera
-
 GROUP = 128  # faces
 
 
@@ -56,18 +54,17 @@ class FaceGroups:
         """int32 [G, 2]: first face, number of faces."""
         return np.stack([self.starts, np.diff([*self.starts, self.end])], -1).astype(np.int32)
 
-    def visible(self, camera_from_object: np.ndarray, camera: Camera, near_mm: float) -> np.ndarray:
-        """bool [G]: groups that may have a pixel in the picture."""
+    def visible(self, camera_from_object: np.ndarray, field: np.ndarray, near_mm: float) -> np.ndarray:
+        """bool [G]: groups that may have a pixel in the picture.
+
+        `field` [2, 2]: least and greatest x, y at depth 1 that any pixel sees, through the lens if it distorts.
+        """
         rotation, translation = camera_from_object[:3, :3], camera_from_object[:3, 3]
         centre = self.centres @ rotation.T + translation
         inside = centre[:, 2] > near_mm - self.radii
-        for axis, focal, before, behind in (
-            (0, camera.fx, camera.cx, camera.width - camera.cx),
-            (1, camera.fy, camera.cy, camera.height - camera.cy),
-        ):
-            for sign, reach in ((-1, before), (1, behind)):
-                slope = reach / focal
-                outside = (sign * centre[:, axis] - slope * centre[:, 2]) / np.hypot(1, slope)
+        for sign, slopes in zip((-1, 1), field):
+            for axis, slope in enumerate(slopes):
+                outside = sign * (centre[:, axis] - slope * centre[:, 2]) / np.hypot(1, slope)
                 inside &= outside < self.radii
         away = (centre * (self.axes @ rotation.T)).sum(1)
         backward = away >= self.spreads * np.linalg.norm(centre, axis=1) + self.radii

@@ -133,8 +133,8 @@ class SampledField:
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """Distance at points [..., 3]; beyond the grid that of its border, which is positive."""
-        cells = np.moveaxis((points - self.origin) / self.spacing, -1, 0)
-        return map_coordinates(self.values, cells, order=1, mode="nearest")
+        cells = ((points - self.origin) / self.spacing).reshape(-1, 3).T
+        return map_coordinates(self.values, cells, order=1, mode="nearest").reshape(np.shape(points)[:-1])
 
     def surface(self) -> Mesh:
         """The closed surface at distance 0, faces counter-clockwise seen from outside."""

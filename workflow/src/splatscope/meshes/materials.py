@@ -85,8 +85,22 @@ def tissue_materials(seed: int) -> dict[str, Material]:
     }
 
 
+def inner_materials(seed: int) -> dict[str, Material]:
+    """What shows where tissue was parted, and the strands between organs."""
+
+    def rng(index: int) -> np.random.Generator:
+        return np.random.default_rng([seed, 105, index])
+
+    return {
+        "parenchyma": _tissue(textures.raw(rng(0), (0.36, 0.055, 0.040), (0.22, 0.022, 0.020), 1.2)),
+        "mucosa": _tissue(textures.raw(rng(1), (0.44, 0.33, 0.10), (0.34, 0.20, 0.06), 0.8)),
+        "lumen": _tissue(textures.raw(rng(2), (0.42, 0.085, 0.070), (0.25, 0.020, 0.018), 0.6)),
+        "connective": _tissue(textures.raw(rng(3), (0.70, 0.55, 0.46), (0.56, 0.34, 0.27), 1.6), scatter=0.5),
+    }
+
+
 def instrument_materials(seed: int, shaft_length_mm: float, shaft_radius_mm: float) -> dict[str, Material]:
-    """Steel of jaws and wrist, the printed shaft, dark gaps."""
+    """Steel of jaws and wrist, the printed shaft: the tool of the phantom's recordings."""
 
     def rng(index: int) -> np.random.Generator:
         return np.random.default_rng([seed, 102, index])
@@ -102,6 +116,29 @@ def instrument_materials(seed: int, shaft_length_mm: float, shaft_radius_mm: flo
             roughness=0.45,
             reflectance=0.05,
         ),
+    }
+
+
+def laparoscopic_materials(seed: int) -> dict[str, Material]:
+    """What the instruments and clips of an operation are made of."""
+
+    def rng(index: int) -> np.random.Generator:
+        return np.random.default_rng([seed, 104, index])
+
+    def metal(index: int, rgb, roughness: float, reflectance: float) -> Material:
+        return Material(textures.polished_metal(rng(index), rgb), roughness=roughness, reflectance=reflectance)
+
+    def plain(index: int, rgb, **optics) -> Material:
+        return Material(textures.plain(rng(index), rgb, mottling=0.3), **optics)
+
+    return {
+        "steel": metal(0, (0.125, 0.125, 0.130), 0.32, 0.28),
+        "carbide": metal(1, (0.085, 0.080, 0.073), 0.38, 0.20),
+        "titanium": metal(2, (0.20, 0.20, 0.21), 0.33, 0.26),
+        "insulation": plain(3, (0.020, 0.021, 0.024), roughness=0.36, reflectance=0.050),
+        "blue insulation": plain(4, (0.06, 0.14, 0.34), roughness=0.40, reflectance=0.045),
+        "ceramic": plain(5, (0.66, 0.61, 0.50), roughness=0.30, reflectance=0.05),
+        "polymer": plain(6, (0.36, 0.20, 0.52), roughness=0.35, reflectance=0.05, scatter=0.3),
     }
 
 

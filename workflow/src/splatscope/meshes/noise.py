@@ -30,8 +30,8 @@ class VolumeNoise:
 
     def __call__(self, points: np.ndarray, wavelength_mm: float) -> np.ndarray:
         """float32 [...] at points [..., 3] mm."""
-        cells = np.moveaxis(points, -1, 0) * (self.CELLS_PER_WAVE / wavelength_mm)
-        return map_coordinates(self._field, cells, order=1, mode="grid-wrap")
+        cells = np.reshape(points, (-1, 3)).T * (self.CELLS_PER_WAVE / wavelength_mm)
+        return map_coordinates(self._field, cells, order=1, mode="grid-wrap").reshape(np.shape(points)[:-1])
 
 
 def cell_distances(rng: np.random.Generator, size: int, cells: int, compute_size: int = 512) -> np.ndarray:

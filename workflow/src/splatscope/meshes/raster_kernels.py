@@ -1,9 +1,10 @@
 """Visibility: which triangle is seen at each pixel. Runs on the CPU and on CUDA alike.
 
 Triangles are rasterised in homogeneous coordinates (Olano and Greer 1997): for the ray direction d of a pixel and
-corners a, b, c in camera axes, d.(b x c), d.(c x a), d.(a x b) over det(a, b, c) are the barycentric coordinates
-divided by depth. Nothing is divided by the depth of a corner, so triangles that cross the near plane need no clipping:
-pixels whose depth lies before it are dropped.
+corners a, b, c in camera axes, d.(b x c), d.(c x a), d.(a x b) are in proportion to the barycentric coordinates of the
+point that the ray meets, and with the normal n of the triangle d.n over a.n is the reciprocal of its depth. Nothing is
+divided by the depth of a corner, so triangles that cross the near plane need no clipping: pixels whose depth lies
+before it are dropped. Every pixel has a ray of its own, so a lens may bend them.
 """
 
 import warp as wp
@@ -11,15 +12,46 @@ import warp as wp
 wp.config.quiet = True
 wp.set_module_options({"enable_backward": False, "fast_math": True})
 
+Distortion = wp.types.vector(length=8, dtype=wp.float32)  # k1, k2, p1, p2, k3, k4, k5, k6 of Brown and Conrady
+
 
 @wp.func
-def reciprocal_depths(a: wp.vec3, b: wp.vec3, c: wp.vec3) -> wp.mat33:
-    """Rows: the linear forms of the ray direction that give each corner's barycentric coordinate over depth."""
-    area_a = wp.cross(b, c)
-    area_b = wp.cross(c, a)
-    area_c = wp.cross(a, b)
-    scale = 1.0 / wp.dot(a, area_a)
-    return wp.matrix_from_rows(area_a * scale, area_b * scale, area_c * scale)
+def distort(point: wp.vec2, k: Distortion) -> wp.vec2:
+    """Where the lens puts a point of the image plane at depth 1."""
+    x = point[0]
+    y = point[1]
+    r = x * x + y * y
+    radial = (1.0 + r * (k[0] + r * (k[1] + r * k[4]))) / (1.0 + r * (k[5] + r * (k[6] + r * k[7])))
+    return wp.vec2(
+        x * radial + 2.0 * k[2] * x * y + k[3] * (r + 2.0 * x * x),
+        y * radial + k[2] * (r + 2.0 * y * y) + 2.0 * k[3] * x * y,
+    )
+
+
+@wp.func
+def distort_bounds(bounds: wp.vec4, k: Distortion) -> wp.vec4:
+    """A box that holds the distorted box: of its corners and the middles of its sides, with an allowance for bends."""
+    bent = wp.vec4(1.0e9, 1.0e9, -1.0e9, -1.0e9)
+    for index in range(8):
+        at = index + index / 4  # 0, 1, 2, 3, 5, 6, 7, 8: not the middle of nine
+        point = distort(
+            wp.vec2(
+                bounds[0] + (bounds[2] - bounds[0]) * 0.5 * float(at % 3),
+                bounds[1] + (bounds[3] - bounds[1]) * 0.5 * float(at / 3),
+            ),
+            k,
+        )
+        bent = extend(bent, point[0], point[1])
+    margin = 0.08 * wp.max(bounds[2] - bounds[0], bounds[3] - bounds[1])
+    return wp.vec4(bent[0] - margin, bent[1] - margin, bent[2] + margin, bent[3] + margin)
+
+
+@wp.func
+def edge_form(a: wp.vec3, b: wp.vec3) -> wp.vec3:
+    """a x b, without the cancellation that a short edge far away brings, and exactly -(b x a) the other way round."""
+    if a[0] < b[0] or (a[0] == b[0] and (a[1] < b[1] or (a[1] == b[1] and a[2] < b[2]))):
+        return wp.cross(a, b - a)
+    return -wp.cross(b, a - b)
 
 
 @wp.kernel
@@ -60,7 +92,11 @@ def rasterize(
     faces: wp.array2d(dtype=wp.int32),
     face_part: wp.array(dtype=wp.int32),
     part_instance: wp.array(dtype=wp.int32),
+    rays: wp.array(dtype=wp.vec2),  # of the pixels, undistorted, at depth 1
+    field: wp.vec4,  # bounds of the rays
     intrinsics: wp.vec4,  # fx, fy, cx, cy
+    distortion: Distortion,
+    distorted: int,
     width: int,
     height: int,
     near: float,
@@ -77,7 +113,8 @@ def rasterize(
     c = camera_vertices[faces[triangle, 2]]
     if wp.max(a[2], wp.max(b[2], c[2])) < near:
         return
-    if wp.dot(a, wp.cross(b - a, c - a)) > -1.0e-12:  # seen from behind, or edge-on
+    normal = wp.cross(b - a, c - a)
+    if wp.dot(a, normal) > -1.0e-12:  # seen from behind, or edge-on
         return
     bounds = wp.vec4(1.0e9, 1.0e9, -1.0e9, -1.0e9)
     if wp.min(a[2], wp.min(b[2], c[2])) >= near:
@@ -94,27 +131,37 @@ def rasterize(
         bounds = extend_edge(bounds, a, b, near)
         bounds = extend_edge(bounds, b, c, near)
         bounds = extend_edge(bounds, c, a, near)
+    if bounds[0] > field[2] or bounds[1] > field[3] or bounds[2] < field[0] or bounds[3] < field[1]:
+        return
+    if distorted > 0:  # beyond the field the polynomial may fold back into the picture
+        bounds = wp.vec4(
+            wp.max(bounds[0], field[0]),
+            wp.max(bounds[1], field[1]),
+            wp.min(bounds[2], field[2]),
+            wp.min(bounds[3], field[3]),
+        )
+        bounds = distort_bounds(bounds, distortion)
     first_x = int(wp.ceil(wp.clamp(bounds[0] * intrinsics[0] + intrinsics[2] - 0.502, 0.0, float(width))))
     first_y = int(wp.ceil(wp.clamp(bounds[1] * intrinsics[1] + intrinsics[3] - 0.502, 0.0, float(height))))
     last_x = int(wp.floor(wp.clamp(bounds[2] * intrinsics[0] + intrinsics[2] - 0.498, -1.0, float(width - 1))))
     last_y = int(wp.floor(wp.clamp(bounds[3] * intrinsics[1] + intrinsics[3] - 0.498, -1.0, float(height - 1))))
     if first_x > last_x or first_y > last_y:
         return
-    forms = reciprocal_depths(a, b, c)
+    # a triangle seen from outside has its normal towards the camera: all forms are negative within it
+    normal = normal / wp.dot(normal, a)
+    opposite_a = edge_form(b, c)
+    opposite_b = edge_form(c, a)
+    opposite_c = edge_form(a, b)
     instance = part_instance[face_part[triangle]]
     bit = 0
     if instance > 0:
         bit = 1 << (instance - 1)
-    step = wp.vec3(forms[0, 0], forms[1, 0], forms[2, 0]) / intrinsics[0]
     nearest = 1.0 / near
     for y in range(first_y, last_y + 1):
-        row = forms * wp.vec3(
-            (0.5 - intrinsics[2]) / intrinsics[0], (float(y) + 0.5 - intrinsics[3]) / intrinsics[1], 1.0
-        )
         for x in range(first_x, last_x + 1):
-            weights = row + step * float(x)
-            if weights[0] >= 0.0 and weights[1] >= 0.0 and weights[2] >= 0.0:
-                reciprocal = weights[0] + weights[1] + weights[2]
+            ray = wp.vec3(rays[y * width + x][0], rays[y * width + x][1], 1.0)
+            if wp.dot(opposite_a, ray) <= 0.0 and wp.dot(opposite_b, ray) <= 0.0 and wp.dot(opposite_c, ray) <= 0.0:
+                reciprocal = wp.dot(normal, ray)
                 if reciprocal > 0.0 and reciprocal <= nearest:
                     # positive floats order like their bits
                     key = (wp.int64(wp.cast(reciprocal, wp.int32)) << wp.int64(32)) | wp.int64(triangle)
@@ -128,22 +175,35 @@ def triangle_of(key: wp.int64) -> int:
     return int(key & wp.int64(0x7FFFFFFF))
 
 
+@wp.func
+def corner_weights(
+    triangle: int, ray: wp.vec2, camera_vertices: wp.array(dtype=wp.vec3), faces: wp.array2d(dtype=wp.int32)
+) -> wp.vec3:
+    """Barycentric coordinates of the point of a triangle that a ray meets."""
+    a = camera_vertices[faces[triangle, 0]]
+    b = camera_vertices[faces[triangle, 1]]
+    c = camera_vertices[faces[triangle, 2]]
+    direction = wp.vec3(ray[0], ray[1], 1.0)
+    weights = wp.vec3(
+        wp.dot(direction, edge_form(b, c)), wp.dot(direction, edge_form(c, a)), wp.dot(direction, edge_form(a, b))
+    )
+    return weights / (weights[0] + weights[1] + weights[2])
+
+
 @wp.kernel
 def resolve_labels(
     keys: wp.array(dtype=wp.int64),
     camera_vertices: wp.array(dtype=wp.vec3),
-    camera_normals: wp.array(dtype=wp.vec3),
+    condition: wp.array(dtype=wp.vec2),
     faces: wp.array2d(dtype=wp.int32),
     face_part: wp.array(dtype=wp.int32),
     part_class: wp.array(dtype=wp.int32),
     part_instance: wp.array(dtype=wp.int32),
-    intrinsics: wp.vec4,
-    width: int,
-    with_normals: int,
+    rays: wp.array(dtype=wp.vec2),
+    blood_class: int,
     class_map: wp.array(dtype=wp.uint8),
     instance_map: wp.array(dtype=wp.uint8),
     depth: wp.array(dtype=float),
-    normals: wp.array(dtype=wp.vec3),
 ):
     pixel = wp.tid()
     key = keys[pixel]
@@ -151,25 +211,52 @@ def resolve_labels(
         class_map[pixel] = wp.uint8(0)
         instance_map[pixel] = wp.uint8(0)
         depth[pixel] = 0.0
-        if with_normals > 0:
-            normals[pixel] = wp.vec3(0.0, 0.0, 0.0)
         return
     triangle = triangle_of(key)
     part = face_part[triangle]
-    class_map[pixel] = wp.uint8(part_class[part])
+    class_id = part_class[part]
+    if blood_class > 0:
+        i = faces[triangle, 0]
+        j = faces[triangle, 1]
+        k = faces[triangle, 2]
+        if wp.max(condition[i][1], wp.max(condition[j][1], condition[k][1])) > 0.5:
+            weights = corner_weights(triangle, rays[pixel], camera_vertices, faces)
+            if condition[i][1] * weights[0] + condition[j][1] * weights[1] + condition[k][1] * weights[2] > 0.5:
+                class_id = blood_class
+    class_map[pixel] = wp.uint8(class_id)
     instance_map[pixel] = wp.uint8(part_instance[part])
     depth[pixel] = 1.0 / wp.cast(int(key >> wp.int64(32)), wp.float32)
-    if with_normals > 0:
-        first, second, third = faces[triangle, 0], faces[triangle, 1], faces[triangle, 2]
-        forms = reciprocal_depths(camera_vertices[first], camera_vertices[second], camera_vertices[third])
-        ray = wp.vec3(
-            (float(pixel % width) + 0.5 - intrinsics[2]) / intrinsics[0],
-            (float(pixel // width) + 0.5 - intrinsics[3]) / intrinsics[1],
-            1.0,
-        )
-        weights = forms * ray
-        normals[pixel] = wp.normalize(
-            camera_normals[first] * weights[0]
-            + camera_normals[second] * weights[1]
-            + camera_normals[third] * weights[2]
-        )
+
+
+@wp.kernel
+def resolve_points(
+    keys: wp.array(dtype=wp.int64),
+    camera_vertices: wp.array(dtype=wp.vec3),
+    camera_normals: wp.array(dtype=wp.vec3),
+    object_points: wp.array(dtype=wp.vec3),
+    faces: wp.array2d(dtype=wp.int32),
+    face_part: wp.array(dtype=wp.int32),
+    part_object: wp.array(dtype=wp.int32),
+    rays: wp.array(dtype=wp.vec2),
+    normals: wp.array(dtype=wp.vec3),
+    object_map: wp.array(dtype=wp.uint16),
+    points: wp.array(dtype=wp.vec3),
+):
+    """The surface's normal, which object it is, and which point of it."""
+    pixel = wp.tid()
+    key = keys[pixel]
+    if key < wp.int64(0):
+        normals[pixel] = wp.vec3(0.0, 0.0, 0.0)
+        points[pixel] = wp.vec3(0.0, 0.0, 0.0)
+        object_map[pixel] = wp.uint16(0)
+        return
+    triangle = triangle_of(key)
+    weights = corner_weights(triangle, rays[pixel], camera_vertices, faces)
+    i = faces[triangle, 0]
+    j = faces[triangle, 1]
+    k = faces[triangle, 2]
+    normals[pixel] = wp.normalize(
+        camera_normals[i] * weights[0] + camera_normals[j] * weights[1] + camera_normals[k] * weights[2]
+    )
+    points[pixel] = object_points[i] * weights[0] + object_points[j] * weights[1] + object_points[k] * weights[2]
+    object_map[pixel] = wp.uint16(part_object[face_part[triangle]] + 1)

@@ -2,7 +2,7 @@
 
 import warp as wp
 
-from splatscope.meshes.raster_kernels import triangle_of
+from splatscope.meshes.raster_kernels import corner_weights, triangle_of
 
 wp.config.quiet = True
 wp.set_module_options({"enable_backward": False, "fast_math": True})
@@ -61,6 +61,7 @@ def shade(
     camera_vertices: wp.array(dtype=wp.vec3),
     camera_normals: wp.array(dtype=wp.vec3),
     attributes: wp.array(dtype=Attributes),
+    condition: wp.array(dtype=wp.vec2),  # burn, blood
     faces: wp.array2d(dtype=wp.int32),
     face_part: wp.array(dtype=wp.int32),
     part_style: wp.array(dtype=wp.int32),
@@ -68,8 +69,7 @@ def shade(
     camera_from_object: wp.array(dtype=wp.mat44),
     styles: wp.array(dtype=SurfaceStyle),
     tiles: wp.array3d(dtype=Texel),
-    intrinsics: wp.vec4,
-    width: int,
+    rays: wp.array(dtype=wp.vec2),
     light: wp.vec3,  # power in mm^2; ambient radiance; fall-off of the cone
     radiance: wp.array(dtype=wp.vec3),
 ):
@@ -84,17 +84,9 @@ def shade(
     i = faces[triangle, 0]
     j = faces[triangle, 1]
     k = faces[triangle, 2]
-    ray = wp.vec3(
-        (float(pixel % width) + 0.5 - intrinsics[2]) / intrinsics[0],
-        (float(pixel // width) + 0.5 - intrinsics[3]) / intrinsics[1],
-        1.0,
-    )
-    a = camera_vertices[i]
-    b = camera_vertices[j]
-    c = camera_vertices[k]
-    weights = wp.vec3(wp.dot(ray, wp.cross(b, c)), wp.dot(ray, wp.cross(c, a)), wp.dot(ray, wp.cross(a, b)))
-    weights = weights / (weights[0] + weights[1] + weights[2])
-    depth = a[2] * weights[0] + b[2] * weights[1] + c[2] * weights[2]
+    ray = wp.vec3(rays[pixel][0], rays[pixel][1], 1.0)
+    weights = corner_weights(triangle, rays[pixel], camera_vertices, faces)
+    depth = 1.0 / wp.cast(int(key >> wp.int64(32)), wp.float32)
     normal = wp.normalize(
         camera_normals[i] * weights[0] + camera_normals[j] * weights[1] + camera_normals[k] * weights[2]
     )
@@ -125,8 +117,29 @@ def shade(
             texel = fetch(tiles, style.tile, at[0] + 0.71, at[2] + 0.23)
             colour += wp.vec4(texel[0], texel[1], texel[2], texel[3]) * shares[1]
             slope += wp.vec3(texel[4], 0.0, texel[5]) * shares[1]
+    worn = condition[i] * weights[0] + condition[j] * weights[1] + condition[k] * weights[2]
+    bump = style.bump
+    film_reflectance = style.film_reflectance
+    body = wp.cw_mul(wp.vec3(colour[0], colour[1], colour[2]), wp.vec3(here[6], here[7], here[8]))
+    if worn[0] > 0.0:  # coagulated tissue turns pale and dry, then brown, then black
+        grain = 0.6 + 1.1 * (colour[0] + colour[1] + colour[2])
+        pale = wp.clamp(worn[0] * 1.5, 0.0, 1.0)
+        brown = wp.clamp((worn[0] - 0.55) * 2.5, 0.0, 1.0)
+        char = wp.clamp((worn[0] - 0.85) * 3.0, 0.0, 1.0)
+        body = body * (1.0 - pale) + wp.vec3(0.46, 0.36, 0.25) * (grain * pale)
+        body = body * (1.0 - brown) + wp.vec3(0.16, 0.085, 0.04) * (grain * brown)
+        body = body * (1.0 - char) + wp.vec3(0.022, 0.017, 0.014) * (grain * char)
+        film_reflectance = film_reflectance * (1.0 - 0.8 * pale)
+        colour[3] = colour[3] * (1.0 - 0.6 * pale)
+        bump = bump * (1.0 + 1.2 * pale)
+    if worn[1] > 0.0:  # a pool of blood is smooth, dark and glossy
+        wet = wp.clamp(worn[1] * 4.0 - 1.5, 0.0, 1.0)
+        body = body * (1.0 - wet) + wp.vec3(0.20, 0.010, 0.008) * (wet * (1.15 - 0.4 * worn[1]))
+        film_reflectance = film_reflectance * (1.0 - wet) + 0.05 * wet
+        colour[3] = colour[3] * (1.0 - wet) + wet
+        bump = bump * (1.0 - 0.8 * wet)
     pose = camera_from_object[part_object[part]]
-    lean = wp.transform_vector(pose, slope) * style.bump
+    lean = wp.transform_vector(pose, slope) * bump
     bumped = wp.normalize(normal - lean + normal * wp.dot(lean, normal))
 
     stretch = wp.dot(ray, ray)  # squared distance over squared depth
@@ -136,12 +149,11 @@ def shade(
     film_normal = wp.normalize(normal + bumped * 1.2)
     film_facing = wp.clamp(wp.dot(film_normal, view), 0.02, 1.0)
     wrapped = (facing + style.scatter) / (1.0 + style.scatter)
-    body = wp.cw_mul(wp.vec3(colour[0], colour[1], colour[2]), wp.vec3(here[6], here[7], here[8]))
     open_share = here[9]
     rim = 1.0 - facing
     fresnel = style.reflectance * colour[3] * (1.0 + rim * rim)
     mirrored = highlight(facing, style.roughness) * fresnel
-    mirrored += highlight(film_facing, style.film_roughness) * style.film_reflectance * colour[3]
+    mirrored += highlight(film_facing, style.film_roughness) * film_reflectance * colour[3]
     lit = power * (0.45 + 0.55 * open_share)
     radiance[pixel] = body * (lit * wrapped + light[1] * open_share) + wp.vec3(1.0, 0.98, 0.95) * (
         wp.min(mirrored, 4.0) * power * open_share

@@ -128,13 +128,16 @@ def serosa(rng: np.random.Generator, pale, deep, vessels_share: float, trees: in
     return Tile(base, np.clip(0.95 + 0.25 * middle, 0.1, 1.6), height)
 
 
+def raw(rng: np.random.Generator, fresh, deep, grain_mm: float) -> Tile:
+    """The inside of an organ where it was cut or torn: grainy, mottled, wet."""
+    broad, grain = noise(rng, 9), noise(rng, grain_mm)
+    base = mix(colour(*fresh), colour(*deep), step(broad + 0.8 * grain, -1.4, 1.6)) * (1 + 0.12 * grain)[..., None]
+    return Tile(base, np.clip(1.1 + 0.2 * broad, 0.3, 1.6), 0.16 * grain + 0.1 * broad)
+
+
 def brushed_metal(rng: np.random.Generator, base=(0.19, 0.19, 0.20), size_mm: float = 24.0) -> Tile:
     """Matte steel: fine brushing, scratches, pits and faint stains."""
-    streaks = cv2.GaussianBlur(rng.standard_normal((TILE_PX, TILE_PX)).astype(np.float32), (0, 0), 0.8)
-    streaks = np.fft.ifft2(np.fft.fft2(streaks) * np.exp(-((np.fft.fftfreq(TILE_PX) * 60) ** 2))[:, None]).real.astype(
-        np.float32
-    )
-    streaks /= streaks.std()
+    streaks = _brushing(rng)
     stain, blotch = noise(rng, 3.5, size_mm), noise(rng, 1.1, size_mm)
     albedo = colour(*base) * (1 + 0.10 * streaks + 0.10 * stain + 0.06 * blotch)[..., None]
     scratches = np.zeros((TILE_PX, TILE_PX), np.float32)
@@ -148,6 +151,28 @@ def brushed_metal(rng: np.random.Generator, base=(0.19, 0.19, 0.20), size_mm: fl
     pits = step(noise(rng, 0.4, size_mm), 2.0, 2.8)
     albedo = mix(albedo, colour(0.06, 0.05, 0.05), 0.45 * pits)
     return Tile(albedo, np.clip(0.9 + 0.25 * blotch - 0.5 * pits, 0.1, 1.4), None, size_mm)
+
+
+def polished_metal(rng: np.random.Generator, base, size_mm: float = 24.0) -> Tile:
+    """Bright metal in use: faint brushing, hairline scratches, a surface a little uneven."""
+    streaks, broad = _brushing(rng), noise(rng, 5, size_mm)
+    albedo = colour(*base) * (1 + 0.05 * streaks + 0.05 * broad)[..., None]
+    hairlines = np.zeros((TILE_PX, TILE_PX), np.float32)
+    for _ in range(140):
+        start, angle = rng.uniform(0, TILE_PX, 2), rng.normal(np.pi / 2, 0.9)
+        end = start + rng.uniform(10, 90) * np.array([np.cos(angle), np.sin(angle)])
+        cv2.line(hairlines, (start * 16).astype(int), (end * 16).astype(int), 1.0, 1, cv2.LINE_AA, 4)
+    gloss = np.clip(1 + 0.10 * streaks + 0.12 * broad - 0.35 * hairlines, 0.3, 1.5)
+    return Tile(albedo, gloss, 0.012 * broad + 0.004 * noise(rng, 1.2, size_mm), size_mm)
+
+
+def _brushing(rng: np.random.Generator) -> np.ndarray:
+    """Fine parallel streaks along v, standard deviation 1."""
+    streaks = cv2.GaussianBlur(rng.standard_normal((TILE_PX, TILE_PX)).astype(np.float32), (0, 0), 0.8)
+    streaks = np.fft.ifft2(np.fft.fft2(streaks) * np.exp(-((np.fft.fftfreq(TILE_PX) * 60) ** 2))[:, None]).real.astype(
+        np.float32
+    )
+    return streaks / streaks.std()
 
 
 def instrument_shaft(rng: np.random.Generator, length_mm: float) -> Tile:
@@ -237,7 +262,7 @@ def checkerboard(columns: int, rows: int) -> Tile:
     return Tile(albedo.astype(np.float32), np.full((TILE_PX, TILE_PX), 0.1, np.float32), None, 1.0)
 
 
-def plain(rng: np.random.Generator, rgb, size_mm: float = 40.0) -> Tile:
+def plain(rng: np.random.Generator, rgb, size_mm: float = 40.0, mottling: float = 1.0) -> Tile:
     """One colour with a little mottling."""
-    shade = 1 + 0.08 * noise(rng, 2, size_mm) + 0.06 * noise(rng, 7, size_mm)
+    shade = 1 + 0.08 * mottling * noise(rng, 2, size_mm) + 0.06 * mottling * noise(rng, 7, size_mm)
     return Tile(colour(*rgb) * shade[..., None], np.full((TILE_PX, TILE_PX), 0.6, np.float32), None, size_mm)

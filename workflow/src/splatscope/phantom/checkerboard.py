@@ -9,10 +9,11 @@ import numpy as np
 from splatscope.config.phantom import PhantomConfig
 from splatscope.geometry import invert, look_at
 from splatscope.meshes import textures
+from splatscope.meshes.endoscope import Endoscope
 from splatscope.meshes.materials import COORDINATES, Material, MaterialLibrary
 from splatscope.meshes.mesh import Mesh
-from splatscope.meshes.renderer import Part, Renderer, Scene
-from splatscope.phantom.endoscope import Endoscope
+from splatscope.meshes.renderer import Renderer
+from splatscope.meshes.scene import Part, Scene
 from splatscope.phantom.motion import waves
 from splatscope.phantom.rig import make_rig
 from splatscope.phantom.tracker import FieldDistortion, measure, missing_rows, write_log
@@ -55,7 +56,7 @@ def render_checkerboard_recording(
         return look_at(eye, target, np.array([np.sin(0.4 * move[5]), np.cos(0.4 * move[5]), 0]))
 
     endoscope = Endoscope(rig.camera, config.supersampling, config.image_noise, seed * 16 + 15)
-    renderer = Renderer(scene, endoscope.wide)
+    renderer = Renderer(scene, endoscope.fine)
     with open_video(video_path, config.width, config.height, config.frames_per_second, config.video_crf) as append:
         for index in range(round(duration_s * config.frames_per_second)):
             pose = site_from_camera(index / config.frames_per_second)

@@ -11,8 +11,8 @@ import pandas as pd
 from splatscope.config.phantom import PhantomConfig
 from splatscope.files import write_table
 from splatscope.geometry import invert, pose_columns
+from splatscope.meshes.endoscope import Endoscope
 from splatscope.meshes.renderer import Picture, Renderer
-from splatscope.phantom.endoscope import Endoscope
 from splatscope.phantom.rig import RECORDINGS, TOOL, Rig, make_rig
 from splatscope.phantom.stages import Stage, build_stage
 from splatscope.phantom.tracker import FieldDistortion, measure, missing_rows, write_log
@@ -69,14 +69,14 @@ def _render_frames(
     name: str, config: PhantomConfig, seed: int, rig: Rig, stage: Stage, times: np.ndarray, video_path: str | Path
 ) -> Iterator[Frame]:
     endoscope = Endoscope(rig.camera, config.supersampling, config.image_noise, seed * 16 + RECORDINGS.index(name))
-    wide, exact = Renderer(stage.scene, endoscope.wide), Renderer(stage.scene, rig.camera.undistorted())
+    filmed, exact = Renderer(stage.scene, endoscope.fine), Renderer(stage.scene, rig.camera.undistorted())
     size = (config.width, config.height, config.frames_per_second, config.video_crf)
     with open_video(video_path, *size) as append:
         for index, time in enumerate(times):
             pose = stage.scene_from_camera(time)
             if stage.scene_from_tool is not None:
                 stage.scene.set_pose(TOOL, stage.scene_from_tool(time))
-            append(endoscope.expose(wide.render(pose, labels=False).radiance))
+            append(endoscope.expose(filmed.render(pose, labels=False).radiance))
             if stage.scene_from_tool is not None:
                 yield _truth_frame(index, time, exact.render(pose, colour=False))
             if index % 60 == 0:

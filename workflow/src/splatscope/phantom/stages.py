@@ -14,7 +14,7 @@ from splatscope.meshes.distance_fields import SampledField
 from splatscope.meshes.instruments import NeedleDriver
 from splatscope.meshes.materials import MaterialLibrary, bench_materials, instrument_materials, tissue_materials
 from splatscope.meshes.noise import VolumeNoise
-from splatscope.meshes.renderer import Part, Scene
+from splatscope.meshes.scene import Part, Scene
 from splatscope.phantom.motion import Operation, Orbit, SiteSweep
 from splatscope.phantom.rig import TOOL, Rig
 

@@ -20,6 +20,7 @@ class ReportInputs:
     extracts: Mapping[str, Path] = field(default_factory=dict)  # results/extract/<tool> by tool
     compose: Mapping[str, Path] = field(default_factory=dict)  # results/compose/<dataset>.json by dataset
     datasets: Mapping[str, Path] = field(default_factory=dict)  # results/dataset/<dataset> by dataset
+    episodes: Sequence[Path] = ()  # results/simulate/episode_<number>.tar; tables and videos beside them
     evaluate: Path | None = None  # results/evaluate
     benchmarks: Sequence[Path] = ()  # results/benchmarks/<rule>.tsv or <rule>/<job>.tsv
     provenance: Mapping[str, str] = field(default_factory=dict)  # what to state: seed, configuration digest, ...

@@ -1,1 +1,1 @@
-"""The stage that simulates operations: seeded anatomy, tissue physics, surgeons, annotated frames."""
+"""Stage simulate: a scenario and a seed become an operation on simulated tissue, and frames with exact labels."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from splatscope.splats.optimizer import Adam
+from splatscope.splats.fused_adam import adam_on
+
+CPU = torch.device("cpu")
 
 
 class Exposure:
@@ -14,8 +16,8 @@ class Exposure:
     an average image shows it.
     """
 
-    def __init__(self, count: int):
-        self.optimizer = Adam({"maps": torch.eye(3, 4).repeat(count, 1, 1).requires_grad_()})
+    def __init__(self, count: int, device: torch.device = CPU):
+        self.optimizer = adam_on(device, {"maps": torch.eye(3, 4).repeat(count, 1, 1).requires_grad_()})
 
     def apply(self, color: torch.Tensor, image: int) -> torch.Tensor:
         """Drawn colours [..., 3] as the image exposes them."""
@@ -26,4 +28,4 @@ class Exposure:
     def step(self, rate: float) -> None:
         self.optimizer.step({"maps": rate})
         maps = self.optimizer.values["maps"]
-        maps -= maps.mean(0) - torch.eye(3, 4)
+        maps -= maps.mean(0) - torch.eye(3, 4, device=maps.device)

@@ -35,14 +35,14 @@ class FreeSpace:
         self.views, self.projections, self.limits = views, projections, limits
 
     def floating(self, means: torch.Tensor) -> torch.Tensor:
-        """bool [N]: which means [N, 3] lie in the free space of a view, or where no view looks."""
-        positions = means.detach().numpy().astype(np.float64)
+        """bool [N] on their device: which means [N, 3] lie in the free space of a view, or where no view looks."""
+        positions = means.detach().cpu().numpy().astype(np.float64)
         near, seen = np.zeros(len(positions), bool), np.zeros(len(positions), bool)
         for view, projection, limit in zip(self.views, self.projections, self.limits):
             inside, depth = _seen(projection, positions, view, MARGIN)
             near |= inside & (depth < limit)
             seen |= inside
-        return torch.from_numpy(near | ~seen)
+        return torch.from_numpy(near | ~seen).to(means.device)
 
 
 def _projection(view: TrainingView, camera_from_world: np.ndarray) -> np.ndarray:

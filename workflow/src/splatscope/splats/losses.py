@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 
 from splatscope.splats import native
@@ -31,7 +33,7 @@ def image_loss(
     image = image.reshape(target.shape)
     if mask is not None:
         image = torch.where(mask[..., None], image, target)
-    counted = image.numel() if mask is None else max(int(mask.sum()) * image.shape[2], 1)
+    counted = image.numel() if mask is None else (mask.sum() * image.shape[2]).clamp_min(1)
     loss = (1 - ssim_weight) * (image - target).abs().sum() / counted
     return loss + ssim_weight * (1 - ssim(image, target)) if ssim_weight else loss
 
@@ -51,16 +53,37 @@ def depth_variance(drawn: Render, extent: float) -> torch.Tensor:
 
 def ssim(image: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Mean structural similarity of images [H, W, C] in 0..1, in plain PyTorch."""
-    offsets = torch.arange(WINDOW, dtype=image.dtype, device=image.device) - WINDOW // 2
-    window = torch.exp(-(offsets**2) / (2 * SIGMA**2))
-    window = window / window.sum()
     x, y = image.permute(2, 0, 1), target.permute(2, 0, 1)
-    moments = torch.cat([x, y, x * x, y * y, x * y])[:, None]
-    moments = torch.nn.functional.conv2d(moments, window.view(1, 1, -1, 1))
-    moments = torch.nn.functional.conv2d(moments, window.view(1, 1, 1, -1))
-    mx, my, xx, yy, xy = moments[:, 0].split(len(x))
+    moments = _blurred(torch.cat([x, y, x * x, y * y, x * y]))
+    mx, my, xx, yy, xy = moments.split(len(x))
     structure = (2 * mx * my + 1e-4) * (2 * (xy - mx * my) + 9e-4)
     return (structure / ((mx * mx + my * my + 1e-4) * (xx - mx * mx + yy - my * my + 9e-4))).mean()
+
+
+def _blurred(planes: torch.Tensor) -> torch.Tensor:
+    """[P, H - 10, W - 10]: the windows' weighted means of planes [P, H, W]."""
+    if planes.device.type != "cpu":
+        return _blurred_as_channels(planes)
+    window = _window(planes.dtype, planes.device)
+    planes = torch.nn.functional.conv2d(planes[:, None], window.view(1, 1, -1, 1))
+    return torch.nn.functional.conv2d(planes, window.view(1, 1, 1, -1))[:, 0]
+
+
+def _blurred_as_channels(planes: torch.Tensor) -> torch.Tensor:
+    """The same with a filter for each plane: CUDA computes that in full float32, other convolutions by default in TF32,
+    whose rounding is as large as the variances are.
+    """
+    count, window = len(planes), _window(planes.dtype, planes.device)
+    columns, rows = (window.view(shape).repeat(count, 1, 1, 1) for shape in ((1, 1, -1, 1), (1, 1, 1, -1)))
+    planes = torch.nn.functional.conv2d(planes[None], columns, groups=count)
+    return torch.nn.functional.conv2d(planes, rows, groups=count)[0]
+
+
+@lru_cache(maxsize=4)
+def _window(dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    offsets = torch.arange(WINDOW, dtype=dtype, device=device) - WINDOW // 2
+    window = torch.exp(-(offsets**2) / (2 * SIGMA**2))
+    return window / window.sum()
 
 
 class _NativeLoss(torch.autograd.Function):

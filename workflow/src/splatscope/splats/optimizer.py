@@ -74,8 +74,12 @@ class Adam:
                         tensor[seen] = new
             value.grad = None
 
+    def whole(self) -> dict[str, torch.Tensor]:
+        """The values, each name whole; differentiable."""
+        return self.values
+
     def state(self) -> dict:
-        """All of it, for a checkpoint."""
+        """All of it on the CPU, for a checkpoint."""
         values = {name: value.detach() for name, value in self.values.items()}
         return {"values": values, "first": self.first, "second": self.second, "steps": self.steps}
 

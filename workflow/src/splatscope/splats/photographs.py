@@ -20,6 +20,10 @@ class Photograph:
     mask: torch.Tensor | None  # bool [H, W]; False carries no loss. None: all of it counts
     intrinsics: torch.Tensor  # float32 [1, 3, 3]
 
+    def to(self, device: torch.device) -> Photograph:
+        mask = None if self.mask is None else self.mask.to(device)
+        return Photograph(self.image.to(device), mask, self.intrinsics.to(device))
+
     @property
     def size(self) -> tuple[int, int]:
         """Width, height."""

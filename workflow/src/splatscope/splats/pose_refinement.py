@@ -15,6 +15,7 @@ class PoseRefinement:
 
     They turn about the place that the cameras look at, where a rotation and a shift of the image are different things.
     What all have in common is taken out again, and so is their common change of scale: the model could follow both.
+    All this stays on the CPU, where so few numbers take less time than beginning to work on them elsewhere would.
     """
 
     def __init__(self, world_from_camera: Sequence[np.ndarray], extent: float):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from splatscope.splats import native, reference
+from splatscope.splats import cuda, native, reference
 from splatscope.splats.constants import NEAR_PLANE
 from splatscope.splats.gaussians import Gaussians
 
@@ -61,11 +61,11 @@ def render(
         features: [N, E] more channels per Gaussian, blended in the same pass.
         sh_degree: use only bands 0 .. sh_degree of the colour.
         near_plane: mm; Gaussians whose centre lies nearer are not drawn.
-        mean_offsets: [C, N, 2] px added to the projected means (reference and native): zeros whose gradient tells
-            how each Gaussian pulls in the image.
-        absgrad: [C, N, 2] (reference and native): the backward pass fills it with the gradient by `mean_offsets` in
-            which pixels count by their magnitudes, so that opposite pulls do not cancel (AbsGS, Ye et al. 2024).
-        contributors: also tell which Gaussian weighs most in each pixel (reference and native).
+        mean_offsets: [C, N, 2] px added to the projected means: zeros whose gradient tells how each Gaussian pulls in
+            the image.
+        absgrad: [C, N, 2]: the backward pass fills it with the gradient by `mean_offsets` in which pixels count by
+            their magnitudes, so that opposite pulls do not cancel (AbsGS, Ye et al. 2024). One such pass a drawing.
+        contributors: also tell which Gaussian weighs most in each pixel.
         threads: of the native backend; torch's number when None. Results are equal to the byte for any number.
 
     Gradients flow to every tensor of the Gaussians, to `features`, `background`, `mean_offsets` and
@@ -78,18 +78,15 @@ def render(
         native.require()
     else:  # native looks for them while it reads the numbers anyway
         _check_finite(gaussians, camera_from_world, intrinsics, features)
-
-    contributor = None
     if backend == "gsplat":
-        if contributors:
-            raise ValueError("the gsplat backend does not tell contributors: blend one feature per label instead")
-        if absgrad is not None:
-            raise ValueError("the gsplat backend does not fill absgrad")
-        from splatscope.splats import cuda
+        cuda.require(gaussians)
+        if not len(gaussians):  # gsplat's kernels divide by their number
+            backend = "reference"
 
-        color, depth, blended, alpha = cuda.rasterize(
-            gaussians, camera_from_world, intrinsics, width, height, features, sh_degree, near_plane
-        )
+    if backend == "gsplat":
+        cameras = (camera_from_world, intrinsics, width, height)
+        options = (features, sh_degree, near_plane, mean_offsets, contributors, absgrad, background)
+        color, depth, blended, alpha, contributor = cuda.rasterize(gaussians, *cameras, *options)
     elif backend in ("native", "reference"):
         views = []
         for index in range(len(camera_from_world)):
@@ -105,7 +102,7 @@ def render(
     else:
         raise ValueError(f"expected backend to be one of {', '.join(BACKENDS)}, got {backend!r}")
 
-    if background is not None and backend != "native":
+    if background is not None and backend == "reference":
         color = color + (1 - alpha[..., None]) * background
     return Render(color, alpha, depth, blended, contributor)
 
@@ -157,8 +154,12 @@ def _check_finite(gaussians, camera_from_world, intrinsics, features):
         "camera_from_world": camera_from_world,
         "intrinsics": intrinsics,
     }
-    for name, value in values.items():
-        if value is not None and not torch.isfinite(value).all():
+    given = {name: value for name, value in values.items() if value is not None and value.numel()}
+    # on CUDA each look at a value waits for all that was begun: one sum is looked at, all values only if it is bad
+    if torch.isfinite(torch.nn.utils.get_total_norm([value.detach() for value in given.values()])):
+        return
+    for name, value in given.items():
+        if not torch.isfinite(value).all():
             raise ValueError(f"NaN or infinity in {name}")
 
 

@@ -17,6 +17,7 @@ from splatscope.files import read_json, write_bytes, write_json, write_table
 from splatscope.geometry import Camera, pose_difference, poses_from_columns
 from splatscope.images import decode_image, encode_png, resize_area, to_uint8, undistort, undistortion_valid
 from splatscope.shards import read_shard
+from splatscope.splats.device import choose_device
 from splatscope.splats.gaussians import Gaussians, write_ply
 from splatscope.splats.initialise import PointCloud, TrainingView
 from splatscope.splats.rasterizer import render
@@ -42,6 +43,7 @@ def train_splat(
     heldout_path: Path,
     turntable_path: Path,
     checkpoint_path: Path | None = None,
+    device: str = "cpu",
     threads: int | None = None,
 ) -> None:
     """Train one model on the frames of one or several recordings that share a world.
@@ -56,9 +58,11 @@ def train_splat(
         heldout_path: gets a strip of held-out photographs above what the model shows there.
         turntable_path: gets a film (mp4) around the model, from where its cameras stood.
         checkpoint_path: where an interrupted training leaves its state; removed at the end.
+        device: "auto", "cpu" or "cuda"; see device.choose_device.
 
     Raises InputError for fewer than 8 frames with poses, a broken point cloud, or files that do not fit each other.
     """
+    place = choose_device(device)
     views, names = [], []
     for files in zip(frame_shards, pose_tables, camera_files, valid_masks, strict=True):
         for name, view in read_views(*files, config.max_width):
@@ -72,12 +76,14 @@ def train_splat(
             remedy="see poses.json for why frames were refused; record more slowly, with more texture and light",
         )
     points = read_points(points_ply) if points_ply is not None else None
-    print(f"training on {len(views)} views from {', '.join(str(path) for path in frame_shards)}", flush=True)
+    sources = ", ".join(str(path) for path in frame_shards)
+    print(f"training on {len(views)} views from {sources} ({place.type})", flush=True)
     result = train_gaussians(
         views,
         points,
         config,
         seed,
+        device=place,
         checkpoint=checkpoint_path,
         threads=threads,
         report=lambda line: print(line, flush=True),
@@ -208,7 +214,7 @@ def _heldout_strip(views: Sequence[TrainingView], result: TrainingResult, thread
 
 @torch.no_grad()
 def _draw(gaussians: Gaussians, view: TrainingView, threads: int | None) -> np.ndarray:
-    camera_from_world = torch.from_numpy(np.linalg.inv(view.world_from_camera)).float()[None]
-    intrinsics = torch.from_numpy(view.camera.matrix).float()[None]
+    camera_from_world = torch.from_numpy(np.linalg.inv(view.world_from_camera)).to(gaussians.means)[None]
+    intrinsics = torch.from_numpy(view.camera.matrix).to(gaussians.means)[None]
     size = (view.camera.width, view.camera.height)
-    return render(gaussians, camera_from_world, intrinsics, *size, threads=threads).color[0].numpy()
+    return render(gaussians, camera_from_world, intrinsics, *size, threads=threads).color[0].cpu().numpy()

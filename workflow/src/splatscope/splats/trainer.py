@@ -14,10 +14,10 @@ from splatscope.config.splat import SplatConfig
 from splatscope.geometry import invert
 from splatscope.splats.exposure import Exposure
 from splatscope.splats.floaters import FreeSpace
+from splatscope.splats.fused_adam import adam_on
 from splatscope.splats.gaussians import Gaussians
 from splatscope.splats.initialise import PointCloud, TrainingView, initial_gaussians, look_distance
 from splatscope.splats.losses import depth_variance, image_loss
-from splatscope.splats.optimizer import Adam
 from splatscope.splats.photographs import Photograph, heldout_views, photograph, psnr
 from splatscope.splats.pose_refinement import PoseRefinement
 from splatscope.splats.rasterizer import Render, render
@@ -34,7 +34,7 @@ PROGRESS_EVERY_S = 5.0
 
 @dataclass
 class TrainingResult:
-    gaussians: Gaussians
+    gaussians: Gaussians  # on the training's device
     curve: list[dict]  # rows: iteration, psnr_heldout, count, seconds (of training, without the measurements)
     heldout: list[int]  # indices of the views held out
     heldout_psnr: list[float]  # dB, in the same order
@@ -50,6 +50,7 @@ def train_gaussians(
     config: SplatConfig,
     seed: int,
     *,
+    device: torch.device | str = "cpu",
     checkpoint: Path | None = None,
     threads: int | None = None,
     report: Callable[[str], None] | None = None,
@@ -60,8 +61,10 @@ def train_gaussians(
     Args:
         views: photographs without distortion; those of `heldout_views` are only measured.
         points: coloured points in world units; None starts from random points where the cameras look.
-        checkpoint: file to write the state to now and then. When it is there and fits, training goes on from it and
-            ends with the same bytes as without the interruption.
+        device: "cpu" or "cuda"; all views lie there during training. Equal bytes are a promise of the CPU only: on
+            CUDA gsplat adds gradients up in the order in which its threads come.
+        checkpoint: file to write the state to now and then. When it is there and fits, training goes on from it, on
+            either device, and ends with the same bytes as without the interruption.
         threads: of the rasterizer; does not change the result. (With `exposure`, PyTorch's own number of threads does:
             jobs set it to 1.)
         report: called with lines of progress.
@@ -69,7 +72,8 @@ def train_gaussians(
 
     ValueError when there are no views to train on or shapes do not fit.
     """
-    trainer = _Trainer(views, points, config, seed, threads or torch.get_num_threads(), report or (lambda line: None))
+    report = report or (lambda line: None)
+    trainer = _Trainer(views, points, config, seed, torch.device(device), threads or torch.get_num_threads(), report)
     if checkpoint is not None and Path(checkpoint).exists():
         trainer.report(trainer.state.load(Path(checkpoint), trainer.digest))
     trainer.run(checkpoint, stop_at or config.iterations)
@@ -77,7 +81,7 @@ def train_gaussians(
 
 
 class _Trainer:
-    def __init__(self, views, points, config: SplatConfig, seed: int, threads: int, report):
+    def __init__(self, views, points, config: SplatConfig, seed: int, device: torch.device, threads: int, report):
         self.heldout = heldout_views(len(views), config.heldout_every)
         self.training = [index for index in range(len(views)) if index not in self.heldout]
         if not self.training:
@@ -88,31 +92,32 @@ class _Trainer:
                     f"expected an image [{view.camera.height}, {view.camera.width}, 3] of an undistorted camera, "
                     f"got {list(view.image.shape)}, distortion {view.camera.distortion}"
                 )
-        self.config, self.threads, self.report = config, threads, report
+        self.config, self.device, self.threads, self.report = config, device, threads, report
         self.photographs = [
-            [photograph(view, level) for view in views] for level in range(max(config.coarse_to_fine, 1))
+            [photograph(view, level).to(device) for view in views] for level in range(max(config.coarse_to_fine, 1))
         ]
         self.given_poses = [view.world_from_camera for view in views]
-        self.poses = [torch.from_numpy(invert(pose)).float()[None] for pose in self.given_poses]
+        self.poses = [torch.from_numpy(invert(pose)).float()[None].to(device) for pose in self.given_poses]
         rng = np.random.default_rng(seed)
         self.extent = look_distance(views, points)
         self.free_space = FreeSpace([views[index] for index in self.training], points, config.free_space)
         count = min(config.initial_gaussians, config.max_gaussians)
         opacity = config.initial_opacity
         start = initial_gaussians(views, points, self.extent, count, config.sh_degree, opacity, rng)
-        gaussians = Adam({name: getattr(start, name).contiguous().requires_grad_() for name in PARAMETERS})
+        start = {name: getattr(start, name).contiguous() for name in PARAMETERS}
+        self.digest = digest_of(views, config, seed, start)
+        gaussians = adam_on(device, {name: value.requires_grad_() for name, value in start.items()})
         exponents = torch.tensor([[config.light_falloff, config.light_cone]], requires_grad=config.light)
-        self.exposure = Exposure(len(self.training))
+        self.exposure = Exposure(len(self.training), device)
         self.refinement = PoseRefinement([self.given_poses[index] for index in self.training], self.extent)
         optimizers = {
             "gaussians": gaussians,
-            "light": Adam({"exponents": exponents}),
+            "light": adam_on(device, {"exponents": exponents}),
             "exposure": self.exposure.optimizer,
             "poses": self.refinement.optimizer,
         }
         strategy = STRATEGIES[config.strategy](gaussians, config, self.extent, rng)
         self.state = TrainingState(optimizers, strategy, rng)
-        self.digest = digest_of(views, config, seed, gaussians.values)
 
     def run(self, checkpoint: Path | None, until: int) -> None:
         state, config = self.state, self.config
@@ -134,10 +139,11 @@ class _Trainer:
             if now - said >= PROGRESS_EVERY_S:
                 said = now
                 speed = (state.iteration - since) / (state.seconds - before)
+                left = (config.iterations - state.iteration) / speed
                 psnr = f"{state.curve[-1]['psnr_heldout']:.2f} dB" if state.curve else "not yet measured"
                 self.report(
-                    f"{state.iteration}/{config.iterations}  {speed:.1f} it/s  loss {loss:.4f}  held-out {psnr}  "
-                    f"{state.strategy.count} Gaussians  {(config.iterations - state.iteration) / speed:.0f} s to go"
+                    f"{state.iteration}/{config.iterations}  {speed:.1f} it/s  loss {loss.item():.4f}  "
+                    f"held-out {psnr}  {state.strategy.count} Gaussians  {left:.0f} s to go"
                 )
 
     def plateaued(self) -> bool:
@@ -148,8 +154,8 @@ class _Trainer:
             best, without_gain = (row["psnr_heldout"], 0) if gained else (best, without_gain + 1)
         return bool(self.config.patience and self.heldout) and without_gain >= self.config.patience
 
-    def step(self) -> float:
-        """One image: draw, compare, go down the gradient."""
+    def step(self) -> torch.Tensor:
+        """One image: draw, compare, go down the gradient. Returns the loss, not yet waited for."""
         state, config = self.state, self.config
         if not state.order:
             state.order = [self.training[index] for index in state.rng.permutation(len(self.training))]
@@ -157,13 +163,14 @@ class _Trainer:
         row = self.training.index(index)
         shown = self.photographs[self.level()][index]
         degree = min(config.sh_degree, state.iteration // config.sh_interval)
-        background = torch.from_numpy(state.rng.uniform(size=3)).float() if config.random_background else None
+        background = state.rng.uniform(size=3) if config.random_background else None
+        background = None if background is None else torch.from_numpy(background).float().to(self.device)
         refines_pose = config.pose_refinement and state.iteration >= config.pose_start * config.iterations
-        pose = self.refinement.camera_from_world(row) if refines_pose else self.poses[index]
+        pose = self.refinement.camera_from_world(row).to(self.device) if refines_pose else self.poses[index]
         gaussians, offsets, absgrad = self.gaussians(), None, None
         if state.strategy.measures_pulls:
-            offsets = torch.zeros(1, len(gaussians), 2, requires_grad=True)
-            absgrad = torch.zeros(1, len(gaussians), 2) if config.absolute_gradients else None
+            offsets = torch.zeros(1, len(gaussians), 2, device=self.device, requires_grad=True)
+            absgrad = torch.zeros_like(offsets, requires_grad=False) if config.absolute_gradients else None
         squares = self.squared_distances(gaussians, pose[0]) if config.depth_regulariser else None
         more = {"background": background, "features": squares, "mean_offsets": offsets, "absgrad": absgrad}
         drawn = self.draw(gaussians, pose, shown, degree, **more)
@@ -174,7 +181,7 @@ class _Trainer:
         if offsets is not None:
             state.strategy.observe((offsets.grad if absgrad is None else absgrad)[0], *shown.size)
         self.descend(degree, refines_pose)
-        return loss.item()
+        return loss.detach()
 
     def regularisers(self, gaussians: Gaussians, drawn: Render) -> torch.Tensor | float:
         """What the loss holds besides the image."""
@@ -258,10 +265,10 @@ class _Trainer:
         return values
 
     def gaussians(self) -> Gaussians:
-        values, light = self.state.optimizers["gaussians"].values, None
+        values, light = self.state.optimizers["gaussians"].whole(), None
         if self.config.light:
             exponents = self.state.optimizers["light"].values["exponents"].expand(len(values["means"]), 2)
-            light = torch.cat([torch.full((len(exponents), 1), self.extent), exponents], 1)
+            light = torch.cat([exponents.new_full((len(exponents), 1), self.extent), exponents], 1)
         return Gaussians(**values, light=light)
 
     def result(self) -> TrainingResult:

@@ -19,7 +19,7 @@ from splatscope.splats.strategies.base import Strategy
 
 @dataclass
 class TrainingState:
-    """All that changes during training, and so all that a checkpoint holds."""
+    """All that changes during training, and so all that a checkpoint holds; there on the CPU, from whatever device."""
 
     optimizers: dict[str, Adam]  # of "gaussians", "light", "exposure", "poses"
     strategy: Strategy
@@ -47,7 +47,7 @@ class TrainingState:
     def load(self, path: Path, digest: str) -> str:
         """Take over a checkpoint; one of another digest, or a broken one, is left aside. Says what was done."""
         try:
-            content = torch.load(path, weights_only=True)
+            content = torch.load(path, weights_only=True, map_location="cpu")
             fits = content["digest"] == digest
         except Exception as error:  # torch raises many kinds for a broken file
             return f"{path} is no checkpoint ({type(error).__name__}): starting anew"
@@ -63,11 +63,11 @@ class TrainingState:
 
 
 def digest_of(views: Sequence[TrainingView], config: SplatConfig, seed: int, start: dict[str, torch.Tensor]) -> str:
-    """SHA-256 over all that a training depends on; `start` holds the Gaussians' parameters by name."""
+    """SHA-256 over all that a training depends on but its device; `start` holds the Gaussians' parameters by name."""
     digest = hashlib.sha256(f"{config.model_dump_json()} {seed}".encode())
     for view in views:
         digest.update(np.ascontiguousarray(view.image).tobytes() + view.world_from_camera.tobytes())
         digest.update(repr(view.camera).encode() + (b"" if view.mask is None else view.mask.tobytes()))
     for value in start.values():
-        digest.update(value.detach().numpy().tobytes())
+        digest.update(value.numpy().tobytes())
     return digest.hexdigest()

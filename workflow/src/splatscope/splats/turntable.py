@@ -43,10 +43,11 @@ def write_turntable(
     """H.264 film of the model, in the first view's size; equal input gives equal bytes."""
     camera = views[0].camera
     camera = replace(camera, width=camera.width // 2 * 2, height=camera.height // 2 * 2)  # the format wants even sizes
-    intrinsics = torch.from_numpy(camera.matrix).float()[None]
+    intrinsics = torch.from_numpy(camera.matrix).to(gaussians.means)[None]
     poses = turntable_poses(np.stack([view.world_from_camera for view in views]), distance)
     with open_video(path, camera.width, camera.height, FRAMES_PER_SECOND, CRF) as append, torch.no_grad():
         for pose in poses:
-            camera_from_world = torch.from_numpy(invert(pose)).float()[None]
+            camera_from_world = torch.from_numpy(invert(pose)).to(gaussians.means)[None]
             size = (camera.width, camera.height)
-            append(to_uint8(render(gaussians, camera_from_world, intrinsics, *size, threads=threads).color[0].numpy()))
+            drawn = render(gaussians, camera_from_world, intrinsics, *size, threads=threads)
+            append(to_uint8(drawn.color[0].cpu().numpy()))

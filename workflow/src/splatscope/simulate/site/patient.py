@@ -124,14 +124,15 @@ class Patient:
 def _materials(between) -> dict[str, TissueMaterial]:
     """Young's moduli at small strain, kPa.
 
-    Liver parenchyma 3..8 at quasi-static loading, failing at 30..60 (Umale et al. 2013; Kemper et al. 2010). Adipose
+    Liver parenchyma 3..8 at quasi-static loading, where a bond pulls at one vertex
+    stronger than the 30..60 of specimens (Umale et al. 2013; Kemper et al. 2010). Adipose
     tissue 1..4 (Alkhouli et al. 2013). Gallbladder, duct and artery are walls of some hundred kPa about bile or blood,
     but solids here: the sac's modulus is that of wall and content together, and the artery is held soft enough for
-    tetrahedra of a millimetre. They tear as their walls do, at some hundred kPa.
+    tetrahedra of a millimetre. They tear as their walls do, at about a MPa.
     """
     return {
-        "liver": TissueMaterial(between(3, 8), strength_kpa=between(30, 60)),
-        "gallbladder": TissueMaterial(between(8, 18), strength_kpa=between(250, 400)),
-        "cystic artery": TissueMaterial(between(8, 15), strength_kpa=between(250, 400)),
+        "liver": TissueMaterial(between(3, 8), strength_kpa=between(60, 120)),
+        "gallbladder": TissueMaterial(between(8, 18), strength_kpa=between(800, 1400)),
+        "cystic artery": TissueMaterial(between(8, 15), strength_kpa=between(800, 1400)),
         "calot fat": TissueMaterial(between(1.5, 4), density=0.95e-3, strength_kpa=between(15, 30)),
     }

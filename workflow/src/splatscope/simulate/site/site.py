@@ -13,7 +13,7 @@ from splatscope.meshes import organ_fields
 from splatscope.meshes.distance_fields import SampledField
 from splatscope.meshes.noise import VolumeNoise
 from splatscope.meshes.organ_fields import MATERIALS
-from splatscope.meshes.renderer import Part
+from splatscope.meshes.scene import Part
 from splatscope.simulate.site.backdrop import Backdrop
 from splatscope.simulate.site.bodies import RESOLUTIONS, build_bodies
 from splatscope.simulate.site.connections import build_bonds

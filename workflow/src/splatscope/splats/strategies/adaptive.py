@@ -27,7 +27,8 @@ class AdaptiveDensity(Strategy):
     """Grows where the threshold says so, but never over `max_gaussians`: then the strongest pulls win."""
 
     def observe(self, gradient: torch.Tensor, width: int, height: int) -> None:
-        super().observe(gradient * torch.tensor([width / 2, height / 2]), width, height)  # in 1 / half an image
+        half = gradient.new_tensor([width / 2, height / 2])
+        super().observe(gradient * half, width, height)  # in 1 / half an image
 
     @torch.no_grad()
     def refine(self, iteration: int, useless: torch.Tensor) -> None:
@@ -40,7 +41,7 @@ class AdaptiveDensity(Strategy):
             self._grow(pull)
             if reset_every and iteration % reset_every == 0:
                 self._fade()
-        self.meter = PullMeter(self.count)
+        self.meter = PullMeter(self.count, self.device)
 
     def _grow(self, pull: torch.Tensor) -> None:
         room = max(self.config.max_gaussians - len(pull), 0)
@@ -60,7 +61,7 @@ class AdaptiveDensity(Strategy):
     def _shrink(self, values: dict[str, torch.Tensor], rows: torch.Tensor | slice) -> None:
         """Move these to a place drawn from each one's own density, and make them smaller."""
         scales = torch.exp(values["log_scales"][rows])
-        steps = scales * torch.from_numpy(self.rng.standard_normal(scales.shape)).float()
+        steps = scales * torch.from_numpy(self.rng.standard_normal(scales.shape)).to(scales)
         values["means"][rows] += (rotations(values["quaternions"][rows]) @ steps[..., None])[..., 0]
         values["log_scales"][rows] -= math.log(SHRINK)
 

@@ -28,11 +28,15 @@ class Strategy:
             round(share * config.iterations) // every * every for share in (config.refine_start, config.refine_end)
         )
         self.settled = config.iterations - 2 * every  # the last replaced ones need time to learn
-        self.meter = PullMeter(self.count)
+        self.meter = PullMeter(self.count, self.device)
 
     @property
     def count(self) -> int:
         return len(self.optimizer.values["means"])
+
+    @property
+    def device(self) -> torch.device:
+        return self.optimizer.values["means"].device
 
     def due(self, iteration: int) -> bool:
         """Whether to refine after so many iterations; the number of Gaussians grows up to `self.last` only."""
@@ -50,18 +54,18 @@ class Strategy:
         raise NotImplementedError
 
     def state(self) -> list[torch.Tensor]:
-        """What a checkpoint keeps, besides the optimiser and the generator."""
-        return [self.meter.total, self.meter.views]
+        """What a checkpoint keeps, besides the optimiser and the generator; on the CPU."""
+        return [self.meter.total.cpu(), self.meter.views.cpu()]
 
     def restore(self, state: list[torch.Tensor]) -> None:
-        self.meter.total, self.meter.views = state
+        self.meter.total, self.meter.views = (value.to(self.device) for value in state)
 
 
 class PullMeter:
     """Mean length of the gradient by the screen position since the last refinement, over the views that drew it."""
 
-    def __init__(self, count: int):
-        self.total, self.views = torch.zeros(count), torch.zeros(count)
+    def __init__(self, count: int, device: torch.device):
+        self.total, self.views = torch.zeros(count, device=device), torch.zeros(count, device=device)
 
     def add(self, gradient: torch.Tensor) -> None:
         """Gradient [N, 2] of one view's loss by the screen positions; 0 where the Gaussian was not drawn."""

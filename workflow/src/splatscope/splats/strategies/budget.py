@@ -27,7 +27,7 @@ class Budget(Strategy):
     def refine(self, iteration: int, useless: torch.Tensor) -> None:
         target = grown_count(iteration, self.first, self.last, self.initial, self.config.max_gaussians)
         split_strongest(self.optimizer, self.meter.mean(), useless, target)
-        self.meter = PullMeter(self.count)
+        self.meter = PullMeter(self.count, self.device)
 
 
 @torch.no_grad()

@@ -32,26 +32,28 @@ class Mcmc(Strategy):
         gate = torch.sigmoid(GATE_SLOPE * (GATE_OPACITY - torch.sigmoid(values["opacity_logits"])))
         rows = torch.nonzero(gate > GATE_LEAST)[:, 0]
         factors = rotations(values["quaternions"][rows]) * torch.exp(values["log_scales"][rows])[:, None] / self.extent
-        noise = torch.from_numpy(self.rng.standard_normal((len(rows), 3), dtype=np.float32))[..., None]
+        noise = torch.from_numpy(self.rng.standard_normal((len(rows), 3), dtype=np.float32)).to(self.device)[..., None]
         steps = (factors @ (factors.transpose(1, 2) @ noise))[..., 0]
         values["means"][rows] += self.config.noise * mean_rate * gate[rows, None] * steps
 
     @torch.no_grad()
     def refine(self, iteration: int, useless: torch.Tensor) -> None:
         values = self.optimizer.values
-        weights = torch.where(useless, 0, torch.sigmoid(values["opacity_logits"])).double().numpy()
+        weights = torch.where(useless, 0, torch.sigmoid(values["opacity_logits"])).double().cpu().numpy()
         if not weights.any():
             return
         free = torch.nonzero(useless)[:, 0]
         target = min(math.ceil(GROWTH * self.count), self.config.max_gaussians) if iteration <= self.last else 0
         wanted = len(free) + max(target - self.count, 0)
         chosen = self.rng.choice(self.count, wanted, p=weights / weights.sum())
-        sources, copies = (torch.from_numpy(found) for found in np.unique(chosen, return_counts=True))
+        sources, copies, chosen = (
+            torch.from_numpy(found).to(self.device) for found in (*np.unique(chosen, return_counts=True), chosen)
+        )
         opacity, factor = shared(torch.sigmoid(values["opacity_logits"][sources]), copies + 1)
         opacity = opacity.clamp(self.config.min_opacity, 1 - 1e-6)
         values["opacity_logits"][sources] = torch.logit(opacity)
         values["log_scales"][sources] += torch.log(factor)[:, None]
-        copied = {name: value[torch.from_numpy(chosen)] for name, value in values.items()}
+        copied = {name: value[chosen] for name, value in values.items()}
         for name, value in copied.items():
             values[name][free] = value[: len(free)]
         self.optimizer.replace_rows(torch.cat([sources, free]))
@@ -67,7 +69,9 @@ def shared(opacity: torch.Tensor, copies: torch.Tensor) -> tuple[torch.Tensor, t
     """
     opacity, copies = opacity.double(), copies.double()
     share = -torch.expm1(torch.log1p(-opacity.clamp(max=1 - 1e-6)) / copies)
-    t = torch.linspace(-6, 6, 97, dtype=torch.float64)  # the trapezoidal rule converges exponentially here
+    t = torch.linspace(
+        -6, 6, 97, dtype=torch.float64, device=opacity.device
+    )  # the trapezoidal rule converges exponentially here
     profile = 1 - (1 - share[:, None] * torch.exp(-t * t)) ** copies[:, None]
     blocked = profile.sum(1) * (t[1] - t[0]) / math.sqrt(math.pi)
     return share.float(), (opacity / blocked).float()

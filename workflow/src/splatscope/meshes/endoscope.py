@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from splatscope.geometry import Camera
+from splatscope.images import resize_area
 
 LEVELS = 4096  # steps of the linear sensor
 FULL_SCALE = 1.25  # radiance at the last step
@@ -20,34 +21,14 @@ def display_table() -> np.ndarray:
     return np.round(np.clip(srgb, 0, 1) * 255).astype(np.uint8)
 
 
-def wide_camera(camera: Camera, supersampling: float) -> Camera:
-    """A pinhole camera, finer by `supersampling`, that sees all that the distorted `camera` sees."""
-    across, down = np.meshgrid(np.linspace(0, camera.width, 41), np.linspace(0, camera.height, 41))
-    rays = _rays(camera, np.stack([across, down], -1).reshape(-1, 2))
-    fx, fy = camera.fx * supersampling, camera.fy * supersampling
-    left, top = np.ceil(-rays[:, 0].min() * fx) + 2, np.ceil(-rays[:, 1].min() * fy) + 2
-    width, height = left + np.ceil(rays[:, 0].max() * fx) + 2, top + np.ceil(rays[:, 1].max() * fy) + 2
-    return Camera(int(width), int(height), fx, fy, left, top)
-
-
-def _rays(camera: Camera, pixels: np.ndarray) -> np.ndarray:
-    """Undistorted image-plane coordinates [N, 2] at depth 1 of pixels [N, 2] of the distorted image."""
-    criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 50, 1e-10)
-    points = (pixels - 0.5)[:, None].astype(np.float64)
-    return cv2.undistortPointsIter(points, camera.opencv_matrix, np.array(camera.distortion), None, None, criteria)[
-        :, 0
-    ]
-
-
 class Endoscope:
-    """Turns pictures of `wide_camera` into video frames."""
+    """Turns pictures of `fine`, a finer camera behind the same lens, into video frames."""
 
     def __init__(self, camera: Camera, supersampling: float, noise: float, seed: int):
-        self.wide = wide_camera(camera, supersampling)
+        """`supersampling`: pixels of `fine` for each of the video, along each side; smooths edges."""
+        self._size = camera.width, camera.height
+        self.fine = camera.scaled(round(camera.width * supersampling), round(camera.height * supersampling))
         across, down = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
-        rays = _rays(camera, np.stack([across, down], -1).reshape(-1, 2)).reshape(camera.height, camera.width, 2)
-        self._map_x = (rays[..., 0] * self.wide.fx + self.wide.cx - 0.5).astype(np.float32)
-        self._map_y = (rays[..., 1] * self.wide.fy + self.wide.cy - 0.5).astype(np.float32)
         radius = (
             np.hypot(across - camera.width / 2, down - camera.height / 2) / np.hypot(camera.width, camera.height) * 2
         )
@@ -60,9 +41,8 @@ class Endoscope:
         self._noise = field / field.std() * np.float32([1.1, 0.85, 1.3]) * np.float32(0.0042 * noise)
 
     def expose(self, radiance: np.ndarray) -> np.ndarray:
-        """uint8 [H, W, 3] sRGB from linear radiance [h, w, 3] of the wide camera."""
-        image = cv2.remap(radiance, self._map_x, self._map_y, cv2.INTER_LINEAR)
-        image *= self._gain
+        """uint8 [H, W, 3] sRGB from linear radiance [h, w, 3] of the fine camera."""
+        image = resize_area(radiance, *self._size) * self._gain
         row, column = self._rng.integers(0, 65, 2)
         height, width = image.shape[:2]
         noise = self._noise[row : row + height, column : column + width]

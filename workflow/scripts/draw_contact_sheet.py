@@ -1,0 +1,6 @@
+from splatscope.jobs import run_job
+from splatscope.simulate.stage import write_contact_sheet
+
+with run_job(snakemake):
+    params = snakemake.params
+    write_contact_sheet(snakemake.input.frames, params.pictures, params.columns, params.seed, snakemake.output[0])

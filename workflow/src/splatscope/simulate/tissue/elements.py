@@ -1,0 +1,90 @@
+"""The tetrahedra on the device, sorted by colour, and what they weigh."""
+
+from __future__ import annotations
+
+import numpy as np
+import warp as wp
+
+from splatscope.simulate.tissue.body import Body
+from splatscope.simulate.tissue.colouring import by_colour, colour
+from splatscope.simulate.tissue.launches import Launches
+from splatscope.simulate.tissue.solver_kernels import Block, prepare_blocks, solve_neo_hookean
+from splatscope.simulate.tissue.topology import Topology
+from splatscope.simulate.tissue.vertex_fields import VertexFields
+
+WAVE = 4.0  # square of the least number of substeps in which a stress wave crosses a tetrahedron
+
+
+class Elements:
+    """Host arrays are in the order of the bodies; device arrays in the order of colours: `order` maps between."""
+
+    def __init__(self, bodies: list[Body], tets: np.ndarray, rest: np.ndarray, device: str):
+        self._device = device
+        edges = (rest[tets[:, 1:]] - rest[tets[:, :1]]).swapaxes(1, 2).astype(np.float64)  # columns x1-x0, x2-x0, x3-x0
+        self.volume = np.linalg.det(edges) / 6  # mm^3 [T]
+
+        def per_tet(value):
+            return np.concatenate([np.full(len(body.mesh.tets), value(body)) for body in bodies])
+
+        self.density = per_tet(lambda body: body.material.density)
+        self.young_pa = per_tet(lambda body: body.material.young_kpa) * 1e3
+        self.strength_pa = per_tet(lambda body: body.material.strength_kpa) * 1e3
+        mu = per_tet(lambda body: body.material.lame_pa[1])
+        # at small strains the energy of solve_neo_hookean has Lamé's lambda less mu (Smith et al. 2018, section 3.4)
+        bulk = per_tet(lambda body: sum(body.material.lame_pa))
+        self._soft = np.stack([1 / (mu * self.volume), 1 / (bulk * self.volume)], -1)
+        self.colours = colour(tets, len(rest))
+        self.order, self._ranges = by_colour(self.colours)
+        self.rank = np.empty_like(self.order)
+        self.rank[self.order] = np.arange(len(self.order))
+        inverse = np.linalg.inv(edges).astype(np.float32)[self.order]
+        self.tets = wp.array(tets[self.order], dtype=wp.vec4i, device=device)
+        self.raw_inverse_rest = wp.array(inverse, dtype=wp.mat33, device=device)
+        self.inverse_rest = wp.array(inverse, dtype=wp.mat33, device=device)
+        self.raw_compliance = wp.array(self._soft[self.order].astype(np.float32), dtype=wp.vec2, device=device)
+        self.compliance = wp.clone(self.raw_compliance)
+        self._blocks = wp.zeros(len(tets), dtype=Block, device=device)
+        self._prepared_for = 0.0  # substep in s of the blocks; 0: they are out of date
+        self.device_volume = wp.array(self.volume[self.order].astype(np.float32), dtype=float, device=device)
+
+    def upload(self, topology: Topology) -> None:
+        """After tetrahedra changed their vertices or went away."""
+        self.tets.assign(topology.tets[self.order])
+        now = np.where(topology.active[:, None], self._soft, 0)[self.order].astype(np.float32)
+        self.raw_compliance.assign(now)
+        self.compliance.assign(now)
+        self.material_changed()
+
+    def material_changed(self) -> None:
+        """Masses, stiffness or rest shapes are others now."""
+        self._prepared_for = 0.0
+
+    def masses(self, topology: Topology) -> np.ndarray:
+        """Gram [V]: a quarter of each tetrahedron goes to each of its corners."""
+        return self._lumped(self.density, topology)
+
+    def inertia(self, topology: Topology, step_s: float) -> np.ndarray:
+        """Gram [V]: the masses, raised where a stress wave would cross a tetrahedron too fast (selective mass scaling):
+        with one iteration a step, small stiff tetrahedra could not pass on the forces that they bear."""
+        edge = np.cbrt(6 * np.sqrt(2) * self.volume)
+        return self._lumped(np.maximum(self.density, WAVE * self.young_pa * (step_s / edge) ** 2), topology)
+
+    def _lumped(self, density: np.ndarray, topology: Topology) -> np.ndarray:
+        share = np.where(topology.active, self.volume * density / 4, 0)
+        return np.bincount(topology.tets.ravel(), np.repeat(share, 4), minlength=topology.vertex_count)
+
+    def add_to(self, launches: Launches, fields: VertexFields, step_s: float) -> None:
+        if self._prepared_for != step_s:
+            self._prepared_for = step_s
+            wp.launch(
+                prepare_blocks,
+                dim=len(self.order),
+                inputs=[fields["inverse_mass"], self.tets, self.inverse_rest, self.compliance, 1 / step_s**2],
+                outputs=[self._blocks],
+                device=self._device,
+            )
+        launches.add_coloured(
+            solve_neo_hookean,
+            self._ranges,
+            [fields["positions"], fields["inverse_mass"], self.tets, self.inverse_rest, self._blocks],
+        )
