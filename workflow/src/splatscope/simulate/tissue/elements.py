@@ -12,7 +12,7 @@ from splatscope.simulate.tissue.solver_kernels import Block, prepare_blocks, sol
 from splatscope.simulate.tissue.topology import Topology
 from splatscope.simulate.tissue.vertex_fields import VertexFields
 
-WAVE = 4.0  # square of the least number of substeps in which a stress wave crosses a tetrahedron
+WAVE = 8.0  # square of the least number of substeps in which a stress wave crosses a tetrahedron
 
 
 class Elements:
