@@ -19,10 +19,10 @@ from splatscope.meshes.organ_fields import (
     GALLBLADDER,
     GUT,
     LIVER,
-    MATERIALS,
     Lobules,
 )
-from splatscope.meshes.renderer import Part, Renderer, Scene
+from splatscope.meshes.renderer import Renderer
+from splatscope.meshes.scene import Part, Scene
 from splatscope.meshes.surface_distance import SurfaceDistance
 from splatscope.meshes.tetrahedra import MIN_DIHEDRAL
 from splatscope.meshes.textures import Tile
@@ -214,14 +214,14 @@ def test_wrong_settings_are_refused():
 
 def test_the_camera_sees_tissue_only_and_all_that_is_operated_on(site):
     paper = Material(Tile(np.full((64, 64, 3), 0.5, np.float32), np.zeros((64, 64), np.float32)))
-    library = MaterialLibrary({name: paper for name in set(MATERIALS.values())})
+    library = MaterialLibrary({name: paper for name in ("fat", "gut", "peritoneum", "organ")})
     parts = site.backdrop_parts()
     assert [part.class_id for part in parts] == [FAT, GUT, ABDOMINAL_WALL]
     for body in site.bodies:
         faces, owner = body.mesh.boundary()
         for class_id in np.unique(body.classes[owner]):
             mesh = Mesh(body.mesh.vertices, faces[body.classes[owner] == class_id])
-            parts.append(Part(mesh, MATERIALS[class_id], int(class_id)))
+            parts.append(Part(mesh, "organ", int(class_id)))
     target = site.landmark("infundibulum", site.rest)
     direction = np.array([0.15, -0.8, 0.58]) / np.linalg.norm([0.15, -0.8, 0.58])
     world_from_camera = look_at(target + 75 * direction, target, np.array([0, 0.7, 0.7]))

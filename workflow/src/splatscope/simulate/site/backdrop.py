@@ -53,6 +53,10 @@ class Backdrop:
             values[index] = self.distance(plane)[0]
         return SampledField(values, np.array(OBSTACLE_BOX[0], np.float64), OBSTACLE_MM)
 
-    def surfaces(self) -> list[tuple[Mesh, int]]:
-        """Mesh and class id of each part."""
-        return [(self.fat.surface(), FAT), (self.gut.surface(), GUT), (self.cavity.surface().flipped(), ABDOMINAL_WALL)]
+    def surfaces(self) -> list[tuple[Mesh, str, int]]:
+        """Mesh, material and class id of each part."""
+        return [
+            (self.fat.surface(), "fat", FAT),
+            (self.gut.surface(), "gut", GUT),
+            (self.cavity.surface().flipped(), "peritoneum", ABDOMINAL_WALL),
+        ]
