@@ -95,7 +95,7 @@ def test_severed_halves_part_and_their_mass_is_kept():
     assert tissue.masses.sum() == pytest.approx(mass)
     for _ in range(20):
         tissue.advance(FRAME_S, {})
-    assert tissue.positions[tissue.rest[:, 0] > 4, 2].max() < -15  # falls
+    assert tissue.positions[tissue.rest[:, 0] > 4, 2].max() < -7  # falls, if slowly: see Elements.inertia
     assert tissue.positions[tissue.rest[:, 0] < -8, 2].min() > -8  # hangs
 
 

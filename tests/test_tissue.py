@@ -32,7 +32,7 @@ def kinds(events) -> set[str]:
 
 def test_free_fall_follows_the_formula():
     mesh = box((2, 2, 2), 5.0)
-    tissue = Tissue([body(mesh)], settings=UNDAMPED)
+    tissue = Tissue([body(mesh, young_kpa=3)], settings=UNDAMPED)  # soft enough to need no mass scaling
     run(tissue, 0.2)
     fallen = mesh.vertices - tissue.positions
     step = 1 / UNDAMPED.substeps_per_s
@@ -43,9 +43,9 @@ def test_free_fall_follows_the_formula():
 
 def test_momentum_is_kept_without_outer_forces():
     mesh = ball(10, 4)
-    tissue = Tissue([body(mesh, young_kpa=5)], settings=replace(UNDAMPED, gravity_mm_s2=(0, 0, 0)))
+    tissue = Tissue([body(mesh, young_kpa=1.5)], settings=replace(UNDAMPED, gravity_mm_s2=(0, 0, 0)))
     spin = np.cross([0, 0, 6.0], mesh.vertices) + np.array([40, 0, 0])
-    stretch = 0.3 * mesh.vertices * [1, -1, 0]
+    stretch = 0.1 * mesh.vertices * [1, -1, 0]
     start = (tissue.positions + stretch).astype(np.float32)
     tissue.fields.write("positions", start)
     tissue.fields.write("previous", start - (spin / UNDAMPED.substeps_per_s).astype(np.float32))

@@ -81,7 +81,8 @@ def solve_neo_hookean(
     M = (alpha + theta A)^-1, N = A M and C the cofactors of F, the block solve comes to
         k = (1 + mu / lambda - det F + F : C N) / (mu / lambda + C : C N),   dx = w (k C - F) M g.
     theta 1 is Gauss-Newton. The true stiffness against shear is twice that, as the volume term adds its curvature:
-    theta goes to 2 where the tetrahedron is stiff for its mass and the step, or corrections would overshoot.
+    theta goes to 2 where the tetrahedron is stiff for its mass and the step, or corrections would overshoot. Linear
+    momentum is kept; angular momentum dies away slowly where tissue vibrates, as F alone is not blind to rotation.
     """
     tet = wp.tid() + first
     block = blocks[tet]
