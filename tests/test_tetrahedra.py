@@ -135,3 +135,15 @@ def test_meshes_are_checked_when_made():
         TetMesh(CORNER, [[0, 2, 1, 3]])
     with pytest.raises(ValueError, match="1 that are not"):
         TetMesh(np.vstack([CORNER, [[np.nan] * 3]]), [[0, 1, 2, 3]])
+
+
+def test_sampling_where_near_agrees_with_sampling_all():
+    field = lumpy(5)
+    low, counts, spacing = np.array([-27.0, -25, -26]), np.array([51, 47, 50]), 1.1
+    sparse = sdf.sample_where_near(field, low, counts, spacing)
+    points = low + spacing * np.stack(np.meshgrid(*map(np.arange, counts), indexing="ij"), -1)
+    full = field(points.astype(np.float32))
+    assert sparse.shape == full.shape
+    near = np.abs(full) < 2 * spacing
+    assert near.any() and np.allclose(sparse[near], full[near], atol=1e-4)
+    assert (np.sign(sparse) == np.sign(full)).all()

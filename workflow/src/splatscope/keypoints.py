@@ -15,8 +15,9 @@ OUTSIDE = [0.0, 0.0, 0]
 @lru_cache(maxsize=8)
 def field_of_view(camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     """Least and greatest x, y [2] at depth 1 of what the camera sees: beyond, a lens model says nothing true."""
-    rays = camera.pixel_rays()
-    edge = np.concatenate([rays[0], rays[-1], rays[:, 0], rays[:, -1]])
+    across, down = np.linspace(0, camera.width, 65), np.linspace(0, camera.height, 65)
+    border = [(x, y) for x in across for y in (0, camera.height)] + [(x, y) for y in down for x in (0, camera.width)]
+    edge = camera.unproject(np.array(border))
     return edge.min(0), edge.max(0)
 
 

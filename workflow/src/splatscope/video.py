@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 
 from splatscope.files import atomic_path
@@ -24,7 +25,9 @@ def open_video(path: str | Path, width: int, height: int, frames_per_second: int
         stream.options = {"crf": str(crf), "preset": "veryfast", "threads": "1"}
 
         def append(image: np.ndarray) -> None:
-            for packet in stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")):
+            # the encoder's own conversion reads what happens to lie behind the image in memory
+            planes = cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420)
+            for packet in stream.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")):
                 container.mux(packet)
 
         yield append

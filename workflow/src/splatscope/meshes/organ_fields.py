@@ -16,16 +16,6 @@ from splatscope.meshes.noise import VolumeNoise
 # ids of the class table
 ABDOMINAL_WALL, LIVER, GUT, FAT, CONNECTIVE, DUCT, GALLBLADDER, ARTERY = 1, 2, 3, 4, 6, 8, 10, 13
 
-MATERIALS = {
-    ABDOMINAL_WALL: "peritoneum",
-    LIVER: "liver",
-    GUT: "gut",
-    FAT: "fat",
-    CONNECTIVE: "fat",
-    DUCT: "duct",
-    GALLBLADDER: "gallbladder",
-    ARTERY: "artery",
-}
 BOWEL = np.float32([(-104, -20, -20), (-72, -34, -12), (-44, -48, -10), (-12, -66, -12), (30, -84, -16)])
 CAVITY_BOX = (-190, -180, -90), (190, 190, 170)
 

@@ -16,7 +16,7 @@ FAT_BOX = (-110, -132, -34), (110, 62, 26)
 GUT_BOX = (-52, -108, -42), (126, 4, 14)
 OBSTACLE_BOX = (-150, -172, -60), (150, 150, 166)
 FAT_MM, GUT_MM, WALL_MM, OBSTACLE_MM = 1.8, 2.4, 7.0, 2.2
-GAP_MM = 1.0  # between fat and the organs that move
+GAP_MM = 1.4  # between fat and the organs that move
 
 
 @dataclass
@@ -53,6 +53,10 @@ class Backdrop:
             values[index] = self.distance(plane)[0]
         return SampledField(values, np.array(OBSTACLE_BOX[0], np.float64), OBSTACLE_MM)
 
-    def surfaces(self) -> list[tuple[Mesh, int]]:
-        """Mesh and class id of each part."""
-        return [(self.fat.surface(), FAT), (self.gut.surface(), GUT), (self.cavity.surface().flipped(), ABDOMINAL_WALL)]
+    def surfaces(self) -> list[tuple[Mesh, str, int]]:
+        """Mesh, material and class id of each part."""
+        return [
+            (self.fat.surface(), "fat", FAT),
+            (self.gut.surface(), "gut", GUT),
+            (self.cavity.surface().flipped(), "peritoneum", ABDOMINAL_WALL),
+        ]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from splatscope.meshes.distance_fields import Field
 from splatscope.meshes.organ_fields import ARTERY, CONNECTIVE, DUCT, FAT, GALLBLADDER, LIVER
 from splatscope.meshes.tetrahedra import Inversion, TetMesh, stuff
 from splatscope.simulate.site.organs import Organs
 from splatscope.simulate.tissue.body import Body
 
-RESOLUTIONS = {"standard": 1.0, "demo": 1.36}  # factor of all spacings
-LIVER_MM, SAC_MM, DUCT_MM, ARTERY_MM, CALOT_MM = 5.2, 3.65, 1.65, 1.15, 2.2  # lattice spacing where it matters most
+RESOLUTIONS = {"standard": 1.0, "demo": 1.33}  # factor of all spacings
+LIVER_MM, SAC_MM, DUCT_MM, ARTERY_MM, CALOT_MM = 5.25, 3.8, 1.65, 1.18, 2.05  # lattice spacing where it matters most
 FREE_LIVER_MM = 30.0  # as near to the gallbladder the liver moves
 LIVER_BODY, GALLBLADDER_BODY, ARTERY_BODY, CALOT_BODY = range(4)
 
@@ -25,8 +26,8 @@ def build_bodies(organs: Organs, factor: float) -> list[Body]:
     for name, mesh in {
         "liver": _liver(organs, factor),
         "gallbladder": _gallbladder(organs, factor),
-        "cystic artery": _around(organs.artery, organs.artery_path, 34.0, ARTERY_MM * factor),
-        "calot fat": _around(organs.calot, organs.artery_path, 26.0, CALOT_MM * factor),
+        "cystic artery": _around(organs.artery, organs.artery_points, 5.0, ARTERY_MM * factor),
+        "calot fat": _around(organs.calot, organs.calot_corners, 14.0, CALOT_MM * factor),
     }.items():
         centres = mesh.vertices[mesh.tets].mean(1)
         if name == "liver":
@@ -68,5 +69,5 @@ def _gallbladder(organs: Organs, factor: float) -> TetMesh:
     return stuff(organs.gallbladder, path.min(0) - margin, path.max(0) + margin, DUCT_MM * factor, grading)
 
 
-def _around(field, path: np.ndarray, margin: float, spacing: float) -> TetMesh:
-    return stuff(field, path.min(0) - margin, path.max(0) + margin, spacing)
+def _around(field: Field, points: np.ndarray, margin: float, spacing: float) -> TetMesh:
+    return stuff(field, points.min(0) - margin, points.max(0) + margin, spacing)

@@ -6,20 +6,11 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from splatscope.meshes.organ_fields import GALLBLADDER
-from splatscope.simulate.site.bodies import (
-    ARTERY_BODY,
-    ARTERY_MM,
-    CALOT_BODY,
-    CALOT_MM,
-    GALLBLADDER_BODY,
-    LIVER_BODY,
-    SAC_MM,
-)
-from splatscope.simulate.site.organs import FAT_GAP, VESSEL_GAP
+from splatscope.simulate.site.bodies import ARTERY_BODY, CALOT_BODY, GALLBLADDER_BODY, LIVER_BODY
+from splatscope.simulate.site.organs import BED_GAP, FAT_GAP, LIVER_FAT_GAP, VESSEL_GAP
 from splatscope.simulate.site.patient import Patient
 from splatscope.simulate.tissue.body import Body, Bonds
 
-BED_REACH_MM = 2.4  # of bonds across the areolar plane, beyond the surfaces' gap
 SEROSA = 0.012, 2.5  # N/mm and mm at which it fails: holds the artery's branches on the gallbladder
 STRAND = 0.02, 2.5  # holds the fat to what it covers
 
@@ -53,10 +44,11 @@ def build_bonds(bodies: list[Body], patient: Patient, spacing_factor: float) -> 
 
     sac = np.zeros(len(bodies[GALLBLADDER_BODY].mesh.vertices), bool)
     sac[bodies[GALLBLADDER_BODY].mesh.tets[bodies[GALLBLADDER_BODY].classes == GALLBLADDER]] = True
-    spread = spacing_factor**2
-    bed = (patient.bed_stiffness_n_per_mm * spread, patient.bed_break_mm)
-    join(GALLBLADDER_BODY, LIVER_BODY, BED_REACH_MM + SAC_MM * spacing_factor / 2, 3, *bed, keep=sac)
-    join(GALLBLADDER_BODY, ARTERY_BODY, VESSEL_GAP + 1.4 * ARTERY_MM * spacing_factor, 3, *SEROSA, keep=sac)
-    for other in (GALLBLADDER_BODY, ARTERY_BODY, LIVER_BODY):
-        join(CALOT_BODY, other, FAT_GAP + CALOT_MM * spacing_factor, 2, STRAND[0] * spread, STRAND[1])
+    wall = spacing_factor**2  # that one vertex stands for, relative to the standard resolution
+    bed = (patient.bed_stiffness_n_per_mm * wall, patient.bed_break_mm)
+    # bonds reach beyond the gap between two surfaces by about half a face of the coarser one
+    join(GALLBLADDER_BODY, LIVER_BODY, (BED_GAP * spacing_factor + 3.0) * spacing_factor, 3, *bed, keep=sac)
+    join(GALLBLADDER_BODY, ARTERY_BODY, (VESSEL_GAP + 1.4) * spacing_factor, 3, *SEROSA, keep=sac)
+    for other, gap_mm in ((GALLBLADDER_BODY, FAT_GAP), (ARTERY_BODY, FAT_GAP), (LIVER_BODY, LIVER_FAT_GAP)):
+        join(CALOT_BODY, other, (gap_mm + 2.0) * spacing_factor, 2, STRAND[0] * wall, STRAND[1])
     return Bonds(*(np.concatenate(column) for column in zip(*rows)))

@@ -19,21 +19,31 @@ from splatscope.simulate.site.patient import (
     Patient,
 )
 
-BED_GAP, VESSEL_GAP, FAT_GAP = 1.2, 0.75, 0.65  # mm between surfaces
-GROOVE_GAP = 4.0  # mm between liver and vessels: its tetrahedra are too coarse to follow them closely
+# mm between surfaces at the finest spacing: wide enough that no coarse tetrahedron reaches into its neighbour
+BED_GAP, VESSEL_GAP, FAT_GAP, LIVER_FAT_GAP, GROOVE_GAP = 1.2, 0.9, 0.65, 1.4, 4.0
 EMBEDDING = 0.25  # of the sac's radius: how far behind its axis the liver's surface passes
-CALOT_DEPTH_MM, CALOT_ROUND_MM = 6.0, 1.5  # how far behind the vessels' plane its tissue reaches; of its edges
-HILUM_MM = 5.0  # least room between them and the liver
+CALOT_DEPTH_MM, CALOT_ROUND_MM = 4.6, 1.5  # how far behind the vessels' plane its tissue reaches; of its edges
+HILUM_MM = 6.2  # least room between them and the liver
 
 
 class Organs:
     """Fields of points [..., 3] in the site frame: negative inside, mm. Paths [N, 3] are in the site frame, too."""
 
-    def __init__(self, patient: Patient, noise: VolumeNoise, lobules: organ_fields.Lobules, cavity_phase: float):
+    def __init__(
+        self,
+        patient: Patient,
+        noise: VolumeNoise,
+        lobules: organ_fields.Lobules,
+        cavity_phase: float,
+        spacing_factor: float = 1.0,
+    ):
         self.patient, self._noise, self._lobules, self._phase = patient, noise, lobules, cavity_phase
+        self._factor, self._gap = spacing_factor, VESSEL_GAP * spacing_factor
+        # a chord of the liver's coarse faces cuts the deeper into its bed, the narrower that is
+        self._bed_gaps = BED_GAP * spacing_factor**2 * np.clip(12 / patient.sac_radii, 1, 2)
         self._bowel = sdf.curve(organ_fields.BOWEL)
         self._ligament = sdf.curve(LIGAMENT, 4)
-        self._stem = _pushed_off(patient.artery, self._gallbladder, ARTERY_RADIUS + 2 * VESSEL_GAP)
+        self._stem = _pushed_off(patient.artery, self._gallbladder, ARTERY_RADIUS + self._gap)
         self._branches = [self._branch(*angles) for angles in patient.branch_angles]
         self._triangle = self._calot_triangle()
         normal = np.cross(self._triangle[1] - self._triangle[0], self._triangle[2] - self._triangle[0])
@@ -42,6 +52,8 @@ class Organs:
         self.duct_path, self.artery_path, self.sac_path = (
             path * MEDIAL for path in (patient.duct, self._stem, patient.sac)
         )
+        self.artery_points = np.vstack([self._stem, *self._branches]) * MEDIAL
+        self.calot_corners = self._triangle * MEDIAL
 
     def gallbladder(self, points: np.ndarray) -> np.ndarray:
         """Gallbladder with its duct."""
@@ -75,14 +87,15 @@ class Organs:
         front = -0.6 + 3.2 * self.patient.fat_cover
         outside = np.stack(
             [
-                _triangle_distance(level, self._triangle) - 0.8,
+                _triangle_distance(level, self._triangle) - 1.2,
                 np.abs(height - (front - CALOT_DEPTH_MM) / 2) - (front + CALOT_DEPTH_MM) / 2 + CALOT_ROUND_MM,
             ],
             -1,
         )
         slab = np.linalg.norm(np.maximum(outside, 0), axis=-1) + np.minimum(outside.max(-1), 0) - CALOT_ROUND_MM
-        others = np.minimum(np.minimum(self._gallbladder(points), self._artery(points)), self._liver(points))
-        return np.maximum(slab + 0.45 * self._noise(points, 9), FAT_GAP - others)
+        tubes = np.minimum(self._gallbladder(points), self._artery(points)) - self._factor * FAT_GAP
+        others = np.minimum(tubes, self._liver(points) - self._factor * LIVER_FAT_GAP)
+        return np.maximum(slab + 0.45 * self._noise(points, 9), -others)
 
     def fattiness(self, points: np.ndarray) -> np.ndarray:
         """Positive where the tissue before Calot's triangle is fat rather than a membrane."""
@@ -127,8 +140,8 @@ class Organs:
         radius = radii[first] + along * (radii[first + 1] - radii[first])
         return path[first] + along * (path[first + 1] - path[first]) + radius * outward
 
-    def _sac_and_duct(self, points):
-        sac = organ_fields.sac(points, self.patient.sac, self.patient.sac_radii) + 0.5 * self._noise(points, 18)
+    def _sac_and_duct(self, points, gaps=0.0):
+        sac = organ_fields.sac(points, self.patient.sac, self.patient.sac_radii + gaps) + 0.5 * self._noise(points, 18)
         return sac, sdf.tube(points, self.patient.duct, DUCT_RADIUS, 1.0) + 0.2 * self._noise(points, 6)
 
     def _gallbladder(self, points):
@@ -142,13 +155,12 @@ class Organs:
         return distance
 
     def _liver(self, points):
-        sac, duct = self._sac_and_duct(points)
+        bed, duct = self._sac_and_duct(points, self._bed_gaps)
         grooves = np.minimum(duct, self._artery(points)) - GROOVE_GAP
         whole = organ_fields.liver(points - self._liver_offset, self.patient.liver, self._noise)
-        hilum = np.minimum(self._hilum(points), self._ligament_tube(points) - 2.0)
-        return sdf.smooth_subtract(
-            sdf.smooth_subtract(whole, hilum, 7.0), sdf.smooth_union(sac - BED_GAP, grooves, 3.0), 4.0
-        )
+        hilum = sdf.smooth_union(self._hilum(points), self._ligament_tube(points) - 3.0, 8.0)
+        hollowed = sdf.smooth_subtract(whole, hilum, 7.0)
+        return sdf.smooth_subtract(hollowed, sdf.smooth_union(bed, grooves, 3.0), 4.0)
 
     def _ligament_tube(self, points):
         return sdf.tube(points, self._ligament, LIGAMENT_RADIUS, 2.0)
@@ -177,7 +189,7 @@ class Organs:
         angles = np.linspace(start_deg, end_deg, 4)
         wall = [self._sac_point(share, angle) for share, angle in zip(shares, angles)]
         path = sdf.curve(np.vstack([self._stem[-1:], wall]), 4)
-        return _pushed_off(path, self._gallbladder, ARTERY_RADIUS + VESSEL_GAP, onto_from=4)
+        return _pushed_off(path, self._gallbladder, ARTERY_RADIUS + self._gap, onto_from=4)
 
     def _calot_triangle(self) -> np.ndarray:
         """Corners [3, 3]: by the sac's outlet, on the duct and on the artery near the ligament."""
@@ -217,7 +229,7 @@ class SampledOrgans:
     """The moving organs' fields on grids: what their surroundings ask for, not fine enough for their own surfaces."""
 
     def __init__(self, organs: Organs):
-        paths = np.vstack([organs.sac_path, organs.duct_path, organs.artery_path])
+        paths = np.vstack([organs.sac_path, organs.duct_path, organs.artery_points])
         margin = organs.patient.sac_radii.max() + 8
 
         def small(points):

@@ -104,7 +104,7 @@ class Patient:
             Lobe(tuple(jitter((-62, 70, -26), 4)), tuple(np.array([70, 56, 32]) * jitter(np.ones(3), 0.05))),
             between(1.0, 2.0),
         )
-        cover = between(0.15, 0.95)
+        cover = between(0.25, 0.95)
         return cls(
             kind,
             sac,

@@ -12,7 +12,6 @@ import numpy as np
 from splatscope.meshes import organ_fields
 from splatscope.meshes.distance_fields import SampledField
 from splatscope.meshes.noise import VolumeNoise
-from splatscope.meshes.organ_fields import MATERIALS
 from splatscope.meshes.scene import Part
 from splatscope.simulate.site.backdrop import Backdrop
 from splatscope.simulate.site.bodies import RESOLUTIONS, build_bodies
@@ -37,8 +36,8 @@ class OperationSite:
         rng = np.random.default_rng([seed, 301])
         noise = VolumeNoise(seed)
         self.patient = Patient.draw(rng, variation or Variation())
-        organs = Organs(self.patient, noise, organ_fields.Lobules(rng), rng.uniform(0, 100))
         factor = RESOLUTIONS[resolution]
+        organs = Organs(self.patient, noise, organ_fields.Lobules(rng), rng.uniform(0, 100), factor)
         self.bodies = build_bodies(organs, factor)
         self.bonds = build_bonds(self.bodies, self.patient, factor)
         self.landmarks: dict[str, Landmark] = name_landmarks(self.bodies, self.bonds, organs)
@@ -74,8 +73,8 @@ class OperationSite:
     def backdrop_parts(self) -> list[Part]:
         """The rigid surroundings for the renderer."""
         parts = []
-        for mesh, class_id in self._backdrop.surfaces():
+        for mesh, material, class_id in self._backdrop.surfaces():
             if class_id != organ_fields.ABDOMINAL_WALL:
                 mesh.tint = self._look.backdrop(mesh, class_id)
-            parts.append(Part(mesh, MATERIALS[class_id], class_id))
+            parts.append(Part(mesh, material, class_id))
         return parts
