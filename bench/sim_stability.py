@@ -30,6 +30,7 @@ from splatscope.simulate.tissue.tissue import Tissue
 from splatscope.simulate.tissue.tool_state import Blade, ToolState
 
 SECONDS, FRAMES_PER_S = 10, 60
+APART_MM = 15.0  # of the instruments: real ones do not pass through each other
 CYCLE = 100  # frames from one approach of the instruments to the next
 GALLBLADDER = 10
 
@@ -139,6 +140,8 @@ def play(seed: int) -> dict:
             grasper.approach()
             grasper.go(grasper.spot, rng.uniform(60, 150))
             rod.approach()
+            while np.linalg.norm(rod.spot - grasper.spot) < APART_MM:
+                rod.approach()
             rod.go(rod.spot, 100)
         if phase == CYCLE // 4:
             events.append(tissue.grasp("grasper"))

@@ -22,7 +22,7 @@ class TissueSettings:
 
     grip_stiffness_n_per_mm: float = 4.0  # of all that one pair of jaws holds
     grip_slip_n: float = 5.0  # pull at which tissue slips out of closed jaws
-    grip_squeeze: float = 0.5  # thickness between closed jaws over the thickness when caught
+    grip_squeeze: float = 0.65  # thickness between closed jaws over the thickness when caught
     grip_closing_s: float = 0.15
 
     clip_gap_mm: float = 0.9  # between the closed legs of a clip
