@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 
 from splatscope.files import atomic_path
@@ -22,12 +21,11 @@ def open_video(path: str | Path, width: int, height: int, frames_per_second: int
         stream = container.add_stream("libx264", rate=frames_per_second)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.thread_count = 1
-        stream.options = {"crf": str(crf), "preset": "veryfast", "threads": "1"}
+        # x264's macroblock tree reads memory that it has not written: the same frames gave now these bytes, now those
+        stream.options = {"crf": str(crf), "preset": "veryfast", "threads": "1", "x264-params": "mbtree=0"}
 
         def append(image: np.ndarray) -> None:
-            # the encoder's own conversion reads what happens to lie behind the image in memory
-            planes = cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420)
-            for packet in stream.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")):
+            for packet in stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")):
                 container.mux(packet)
 
         yield append
