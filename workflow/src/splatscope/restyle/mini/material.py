@@ -75,6 +75,23 @@ def jitter_colours(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.rint(255 * ((rgb / 255) ** gamma * gain).clip(0, 1)).astype(np.uint8)
 
 
+def training_images(
+    real: Iterable[np.ndarray], shards: Iterable[str | Path], every: int, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """uint8 [256, 320, 3]: what the autoencoder learns from, three random crops of each real frame and the shards'."""
+    for frame in real:
+        for _ in range(3):
+            width = int(rng.integers(400, frame.shape[1] + 1))
+            height = width * 4 // 5
+            top, left = rng.integers(frame.shape[0] - height + 1), rng.integers(frame.shape[1] - width + 1)
+            crop = cv2.resize(frame[top : top + height, left : left + width], (320, 256), interpolation=cv2.INTER_AREA)
+            yield crop[:, ::-1] if rng.random() < 0.5 else crop
+    for path in shards:
+        for number, frame in enumerate(read_shard(path)):
+            if number % (2 * every) == 0:
+                yield frame.rgb
+
+
 def pictures(
     real: Iterable[np.ndarray],
     shards: Iterable[str | Path],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,9 +35,7 @@ class MiniShape:
     condition_channels: tuple[int, ...] = (16, 32, 64, 128)  # of the ControlNet's way from pixels to latents
 
     def unet(self) -> UNet2DConditionModel:
-        up_types = [
-            "CrossAttnUpBlock2D" if attends else "UpBlock2D" for attends in reversed(self.attention_levels)
-        ]
+        up_types = ["CrossAttnUpBlock2D" if attends else "UpBlock2D" for attends in reversed(self.attention_levels)]
         return UNet2DConditionModel(
             in_channels=self.latent_channels,
             out_channels=self.latent_channels,
@@ -117,7 +116,7 @@ def write_tokenizer(folder: str | Path, words: Sequence[str], max_tokens: int) -
     tokens = list(dict.fromkeys([*alphabet, *ends, *learned, _START, _END]))
     folder = Path(folder)
     write_json(folder / "vocab.json", {token: number for number, token in enumerate(tokens)})
-    merges = __import__("json").loads(tokenizer.to_str())["model"]["merges"]
+    merges = json.loads(tokenizer.to_str())["model"]["merges"]
     write_text(folder / "merges.txt", "\n".join(["#version: 0.2", *(" ".join(pair) for pair in merges)]) + "\n")
     made = CLIPTokenizer.from_pretrained(folder, model_max_length=max_tokens, pad_token=_END, unk_token=_END)
     made.save_pretrained(folder)

@@ -28,12 +28,12 @@ CONDITION_GROUPS = (slice(0, 1), slice(1, 4), slice(4, 5), slice(5, 8))  # depth
 class Recipe:
     """How the networks are trained; the defaults made the model that ships."""
 
-    steps: int = 10_000
+    steps: int = 5_000
     batch: int = 8
     crop_latents: tuple[int, int] = (16, 16)  # height and width of the crops at first
     full_latents: tuple[int, int] = (32, 40)  # and in the last part, with `full_batch` pictures a step
     full_batch: int = 2
-    full_from: float = 0.75  # share of the steps after which whole pictures are trained on
+    full_from: float = 0.8  # share of the steps after which whole pictures are trained on
     learning_rate: float = 4e-4
     warm_up_steps: int = 200
     decay_from: float = 0.7  # share of the steps after which the learning rate falls, to a twentieth
@@ -41,8 +41,8 @@ class Recipe:
     ema_decay: float = 0.999
     min_snr_gamma: float = 5.0
     domain_shares: tuple[float, float, float] = (0.62, 0.26, 0.12)  # of real, simulated, phantom
-    low_noise_share: float = 0.85  # of the draws from the steps below `low_noise_steps`, where image-to-image works
-    low_noise_steps: int = 720
+    low_noise_share: float = 0.9  # of the draws from the steps below `low_noise_steps`, where image-to-image works
+    low_noise_steps: int = 700
     no_caption: float = 0.1
     domain_only_caption: float = 0.2
     no_condition: float = 0.12
@@ -62,9 +62,13 @@ class Training:
             "text_encoder": shape.text_encoder(tokenizer),
         }
         self.networks = nn.ModuleDict(parts).to(memory_format=torch.channels_last)
-        self.average = EMAModel(self.networks.parameters(), decay=recipe.ema_decay, use_ema_warmup=False)
+        self.average = EMAModel(self.networks.parameters(), decay=recipe.ema_decay, foreach=True)
         self.optimizer = torch.optim.AdamW(
-            self.networks.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay
+            self.networks.parameters(),
+            lr=recipe.learning_rate,
+            betas=(0.9, 0.99),
+            weight_decay=recipe.weight_decay,
+            fused=True,
         )
         self.scheduler = noise_scheduler()
         self.step_number = 0

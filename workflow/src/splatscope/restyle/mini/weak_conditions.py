@@ -69,5 +69,7 @@ def guess_scene(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _smooth(rgb: np.ndarray) -> np.ndarray:
     """Texture and highlights gone, outlines kept. Highlights must not be in a condition: exact ones have none."""
     size = 2 * (rgb.shape[0] // 56) + 1
-    without_highlights = cv2.morphologyEx(rgb, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size,) * 2))
+    without_highlights = cv2.morphologyEx(
+        rgb, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size,) * 2)
+    )
     return cv2.bilateralFilter(cv2.medianBlur(without_highlights, 5), 9, 30, 5)
