@@ -100,8 +100,8 @@ def narrow(
 ) -> None:
     """Teach the layers at 1/8 scale, of both halves, to give the decoder what TAEF2 gives it.
 
-    `features` [N, 64, h, w] are those of encoder layer 10 over the training images, learned in crops. A penalty keeps the latents at
-    zero mean and unit variance; at the end what is left is folded into the adjoining layers.
+    `features` [N, 64, h, w] are those of encoder layer 10 over the training images, learned in crops. A penalty keeps
+    the latents near zero mean and unit variance; `fold_moments` does the rest.
     """
     tail, head = vae.encoder.layers[_ENCODER_TAIL:], vae.decoder.layers[:_DECODER_HEAD]
     parameters = [*tail.parameters(), *head.parameters()]
@@ -140,7 +140,8 @@ def tune_decoder(
 ) -> None:
     """Tune the decoder on pixels, the encoder as it is: L1, L1 of differences at two scales, and SSIM.
 
-    `images` [N, 3, H, W] in -1..1; learned in crops of `crop` latents. No network that style is measured with has a say.
+    `images` [N, 3, H, W] in -1..1; learned in crops of `crop` latents. No network that style is measured with has a
+    say in it.
     """
     with torch.no_grad():
         latents = torch.cat([vae.encode(image[None].float()).latents for image in images])

@@ -2,8 +2,8 @@
 
 Real frames have no maps. Without any, a ControlNet learns from simulated frames only, and with it that whatever has a
 condition looks simulated. What is guessed here is rough, and meant to be: a class by colour (yellow is fat, dark red
-liver, grey an instrument), soft edges where the smoothed picture changes, nearness by brightness, because the light sits
-at the camera, and normals as if brightness were height. None of it is ever used as a label.
+liver, grey an instrument), soft edges where the smoothed picture changes, nearness by brightness, because the light
+sits at the camera, and normals as if brightness were height. None of it is ever used as a label.
 """
 
 from __future__ import annotations
