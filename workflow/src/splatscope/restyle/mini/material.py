@@ -26,6 +26,8 @@ from splatscope.restyle.mini.weak_conditions import guess_scene
 from splatscope.shards import Frame, read_shard
 
 REAL_CROP = (slice(0, 640), slice(280, 1000))  # rows and columns of the 1280x720 frames without burnt-in text
+INSTRUMENTS = ("grasper", "l-hook electrocautery", "needle driver", "scissors", "clip applier", "clip")
+_LEAST_INSTRUMENT = 0.03  # share of a frame that its instruments cover, where they are laid over real tissue
 _REAL_SCALES = (0.445, 0.6)  # 0.445 shows all of the crop in about 320x284, the size of the simulated frames
 
 
@@ -102,16 +104,17 @@ def pictures(
     """(rgb uint8 [H, W, 3], scene uint8 [H, W, 8], domain, caption) of all that teaches.
 
     Of the shards every `every`th frame is taken, as it is or mirrored; one in five with weak conditions instead of its
-    exact ones, so that nothing about a condition tells which domain it is from.
+    exact ones, so that nothing about a condition tells which domain it is from. Simulated instruments are also laid
+    over real tissue.
     """
-    for frame in real:
-        for view in real_views(frame, rng):
-            scene, classes = guess_scene(view)
-            yield view, scene, REAL, caption(REAL, classes, class_names)
+    ids = [number for number, name in class_names.items() if name in INSTRUMENTS]
+    with_tools: list[Frame] = []
     for path in shards:
         for number, frame in enumerate(read_shard(path)):
             if number % every:
                 continue
+            if frame.normals is not None and np.isin(frame.class_map, ids).mean() > _LEAST_INSTRUMENT:
+                with_tools.append(frame)
             domain = SIMULATED if frame.normals is not None else PHANTOM
             rgb, scene = frame.rgb, exact_scene(frame)
             if rng.random() < 0.5:
@@ -119,6 +122,35 @@ def pictures(
             if rng.random() < 0.2:
                 scene = guess_scene(np.ascontiguousarray(rgb))[0]
             yield rgb, scene, domain, caption(domain, frame.class_map, class_names)
+    for frame in real:
+        for view in real_views(frame, rng):
+            scene, classes = guess_scene(view)
+            yield view, scene, REAL, caption(REAL, classes, class_names)
+        if with_tools:
+            for view in list(real_views(frame, rng))[1:3]:  # one of each scale
+                other = with_tools[rng.integers(len(with_tools))]
+                mask = np.isin(other.class_map, ids)
+                picture, scene, classes = with_instruments(view, other, mask, rng)
+                yield picture, scene, REAL, caption(REAL, classes, class_names)
+
+
+def with_instruments(view: np.ndarray, frame: Frame, mask: np.ndarray, rng: np.random.Generator):
+    """A real picture uint8 [H, W, 3] with the frame's instruments (`mask` bool [H, W]) laid over it, and its scene.
+
+    Grey patches of real frames are no instruments, nor are instruments in them always grey: from weak conditions alone a
+    ControlNet learns that an instrument's outline means little. Here it is exact, among real tissue.
+    """
+    height, width = mask.shape
+    top, left = rng.integers(view.shape[0] - height + 1), rng.integers(view.shape[1] - width + 1)
+    tissue = view[top : top + height, left : left + width]
+    scene, classes = guess_scene(np.ascontiguousarray(tissue))
+    weight = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.7)[..., None]
+    picture = np.rint(tissue * (1 - weight) + jitter_colours(frame.rgb, rng) * weight).astype(np.uint8)
+    near = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0  # an outline's edge lies on both its sides
+    exact = exact_scene(frame)
+    scene = np.where(mask[..., None], exact, scene)
+    scene[..., 4] = np.where(near, exact[..., 4], scene[..., 4])
+    return picture, scene, np.where(mask, frame.class_map, classes)
 
 
 def exact_scene(frame: Frame) -> np.ndarray:

@@ -82,10 +82,24 @@ class Training:
 
     def step(self) -> float:
         """One optimiser step; returns its loss."""
+        loss = self.loss(self.step_number)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.learning_rate * self._learning_rate_factor()
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.networks.parameters(), 1.0)
+        self.optimizer.step()
+        self.average.step(self.networks.parameters())
+        self.step_number += 1
+        self.losses.append(loss.item())
+        return self.losses[-1]
+
+    def loss(self, step_number: int) -> torch.Tensor:
+        """Loss of the networks as they are, on what that step draws: v-prediction, weighted by min-SNR (Hang 2023)."""
         recipe = self.recipe
-        rng = np.random.default_rng([recipe.seed, self.step_number])
+        rng = np.random.default_rng([recipe.seed, step_number])
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        latents, scenes, captions = self._draw(rng)
+        latents, scenes, captions = self._draw(rng, whole=step_number >= recipe.full_from * recipe.steps)
         steps = torch.from_numpy(
             np.where(
                 rng.random(len(latents)) < recipe.low_noise_share,
@@ -95,7 +109,6 @@ class Training:
         )
         noise = torch.randn(latents.shape, generator=generator)
         noisy = self.scheduler.add_noise(latents, noise, steps).contiguous(memory_format=torch.channels_last)
-        wanted = self.scheduler.get_velocity(latents, noise, steps)
         text = self.networks["text_encoder"](torch.stack([self._tokens[c] for c in captions])).last_hidden_state
         down, middle = self.networks["controlnet"](noisy, steps, text, controlnet_cond=scenes, return_dict=False)
         got = self.networks["unet"](
@@ -107,18 +120,9 @@ class Training:
             return_dict=False,
         )[0]
         snr = compute_snr(self.scheduler, steps)
-        weight = snr.clamp(max=recipe.min_snr_gamma) / (snr + 1)  # of v-prediction (Hang et al. 2023)
-        loss = ((got - wanted).square().mean((1, 2, 3)) * weight).mean()
-        for group in self.optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * self._learning_rate_factor()
-        self.optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.networks.parameters(), 1.0)
-        self.optimizer.step()
-        self.average.step(self.networks.parameters())
-        self.step_number += 1
-        self.losses.append(loss.item())
-        return self.losses[-1]
+        weight = snr.clamp(max=recipe.min_snr_gamma) / (snr + 1)
+        wanted = self.scheduler.get_velocity(latents, noise, steps)
+        return ((got - wanted).square().mean((1, 2, 3)) * weight).mean()
 
     def _learning_rate_factor(self) -> float:
         done = self.step_number / self.recipe.steps
@@ -126,10 +130,9 @@ class Training:
         left = min((1 - done) / (1 - self.recipe.decay_from), 1.0)
         return warm * max(left, 0.05)
 
-    def _draw(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
+    def _draw(self, rng: np.random.Generator, whole: bool) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
         """Latents float32 [N, C, h, w], conditions float32 [N, 8, H, W] in 0..1, captions."""
         recipe = self.recipe
-        whole = self.step_number >= recipe.full_from * recipe.steps
         height, width = recipe.full_latents if whole else recipe.crop_latents
         shares = np.array([share * bool(self._pictures[d]) for d, share in zip(DOMAINS, recipe.domain_shares)])
         latents, scenes, captions = [], [], []
