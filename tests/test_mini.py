@@ -13,10 +13,19 @@ from splatscope.restyle.conditions import SCENE_CHANNELS, voc_colours
 from splatscope.restyle.mini.autoencoder import Taef2, fold_moments, psnr, start_from
 from splatscope.restyle.mini.captions import REAL, SIMULATED, caption, vocabulary
 from splatscope.restyle.mini.folder import CONTROLNET_FOLDER, write_model
-from splatscope.restyle.mini.material import Picture, load_pictures, mirrored_scene, operations, save_pictures
+from splatscope.restyle.mini.material import (
+    Picture,
+    exact_scene,
+    load_pictures,
+    mirrored_scene,
+    operations,
+    save_pictures,
+    with_instruments,
+)
 from splatscope.restyle.mini.networks import MiniShape, write_tokenizer
 from splatscope.restyle.mini.training import Recipe, Training
 from splatscope.restyle.mini.weak_conditions import FAT, GRASPER, LIVER, guess_classes, guess_scene
+from splatscope.shards import Frame
 
 TINY = MiniShape(
     channels=(16, 32),
@@ -126,6 +135,23 @@ def test_highlights_do_not_show_in_weak_conditions():
     wet = tissue.copy()
     wet[60:63, 40:43] = 255
     assert np.array_equal(guess_scene(wet)[0], guess_scene(tissue)[0])
+
+
+def test_an_instrument_is_laid_over_real_tissue_with_its_exact_condition():
+    tissue = np.full((80, 96, 3), (150, 80, 80), np.uint8)
+    mask = np.zeros((64, 80), bool)
+    mask[20:40, 30:50] = True
+    class_map = np.where(mask, GRASPER, FAT).astype(np.uint8)
+    depth = np.where(mask, 50, 100).astype(np.float32)
+    normals = np.zeros((64, 80, 3), np.float32)
+    normals[..., 2] = -1
+    frame = Frame("000000", np.full((64, 80, 3), 100, np.uint8), {}, class_map, depth_mm=depth, normals=normals)
+    picture, scene, classes = with_instruments(tissue, frame, mask, np.random.default_rng(0))
+    assert (np.ptp(picture[25:35, 35:45].astype(int), axis=2) < 15).all()  # grey
+    assert (picture[:10] == (150, 80, 80)).all()
+    assert np.array_equal(scene[mask], exact_scene(frame)[mask])
+    assert np.array_equal(scene[:10], guess_scene(tissue)[0][:10, :80])
+    assert (classes[mask] == GRASPER).all() and FAT not in classes
 
 
 def test_mirrored_normals_lean_to_the_other_side():

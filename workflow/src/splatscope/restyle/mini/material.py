@@ -137,8 +137,8 @@ def pictures(
 def with_instruments(view: np.ndarray, frame: Frame, mask: np.ndarray, rng: np.random.Generator):
     """A real picture uint8 [H, W, 3] with the frame's instruments (`mask` bool [H, W]) laid over it, and its scene.
 
-    Grey patches of real frames are no instruments, nor are instruments in them always grey: from weak conditions alone a
-    ControlNet learns that an instrument's outline means little. Here it is exact, among real tissue.
+    Grey patches of real frames are no instruments, nor are instruments in them always grey: from weak conditions alone
+    a ControlNet learns that an instrument's outline means little. Here it is exact, among real tissue.
     """
     height, width = mask.shape
     top, left = rng.integers(view.shape[0] - height + 1), rng.integers(view.shape[1] - width + 1)
