@@ -46,11 +46,12 @@ class LatentGrid:
         return np.where(inside, row * self.width + column, -1)
 
 
-def fresh_noise(grid: LatentGrid, channels: int, *, seed: int, scene: str, key: str, attempt: int = 0) -> np.ndarray:
-    """float32 [C, h, w]: N(0, 1), of this frame alone: by seed, scene, the frame's key and how often it was tried."""
-    return _gaussians(_cell_keys(grid, seed, scene, f"frame {key} {attempt}"), channels).reshape(
-        channels, grid.height, grid.width
-    )
+def fresh_noise(
+    frame: Frame, grid: LatentGrid, channels: int, *, seed: int, scene: str, attempt: int = 0
+) -> np.ndarray:
+    """float32 [C, h, w]: N(0, 1), of this frame alone: by seed, scene, the frame's key and the attempt."""
+    keys = _cell_keys(grid, seed, scene, f"frame {frame.key} {attempt}")
+    return _gaussians(keys, channels).astype(np.float32).reshape(channels, grid.height, grid.width)
 
 
 def surface_noise(
@@ -62,7 +63,7 @@ def surface_noise(
     camera that says how large a texel has to be, gets noise of its own (`fresh_noise`).
     """
     if frame.surface_points is None or "camera" not in frame.meta:
-        return fresh_noise(grid, channels, seed=seed, scene=scene, key=frame.key, attempt=attempt)
+        return fresh_noise(frame, grid, channels, seed=seed, scene=scene, attempt=attempt)
     base = _base_key(seed, scene, f"surface {attempt}")
     texel_mm = grid.pixels_per_cell / TEXELS_PER_CELL * REFERENCE_MM / frame.meta["camera"]["fx"]
     names, x, y = _samples(frame.surface_points, texel_mm, grid.pixels_per_cell / TEXELS_PER_CELL)
