@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -102,6 +102,9 @@ class RestyleConfig(Section):
     loras: tuple[LoraSetting, ...] = ()
     """LoRAs, whose contributions add up; each with path and weight."""
 
+    frames_per_shard: int | None = Field(24, ge=2)
+    """Frames of each shard that are restyled: one piece from its middle. null: all."""
+
     detector_weights: str = ""
     """Folder with the weight files of the detectors that estimate conditions, under their published names."""
 
@@ -134,6 +137,45 @@ class RestyleConfig(Section):
     max_tries: int = Field(3, ge=1)
     """Tries a frame has before it is dropped and counted."""
 
+    segmenter: Literal["demo", "paper"] = "demo"
+    """The networks that judge whether labels are kept. demo: small ones, minutes on a CPU; paper: fcn_resnet50 by the
+    public protocol (Kaleta et al., IJCARS 2024), for a GPU."""
+
+    segmenter_backbone: str = ""
+    """File with torchvision's resnet50 weights that fcn_resnet50 begins from; empty: random weights."""
+
+    style_set: str = "resources/mini/style_features.safetensors"
+    """The real look that distances are measured to: a folder of real frames, or their features."""
+
+    inception_weights: str = ""
+    """File with the 2015 Inception weights (torch-fidelity's), for FID and KID. Empty: the distances come from
+    EfficientNet-Lite0 and are named so."""
+
+    variants: dict[str, dict[str, Any]] = {
+        "gate_off": {"min_fidelity": 0.0},
+        "per_frame": {"min_fidelity": 0.0, "consistency": "none"},
+        "warped_noise": {"min_fidelity": 0.0, "consistency": "warped_noise"},
+        "no_controlnet": {"min_fidelity": 0.0, "controlnets": []},
+    }
+    """Other settings to compare with, each by what it changes in this section. gate_off and per_frame belong to the
+    report; all of them to the target restyle_ablation."""
+
+    def variant(self, name: str) -> RestyleConfig:
+        """The settings of a variant; "default" is this section itself. Raises ValueError for bad settings."""
+        changes = {} if name == "default" else self.variants[name]
+        return RestyleConfig.model_validate(_merged(self.model_dump(), changes) | {"variants": {}})
+
+    @model_validator(mode="after")
+    def _variants_hold(self) -> RestyleConfig:
+        for name, changes in self.variants.items():
+            if name == "default" or "variants" in changes or not name.isidentifier():
+                raise ValueError(f"variants: {name!r} is no name for changed settings")
+            RestyleConfig.model_validate(_merged(self.model_dump(), changes) | {"variants": {}})
+        missing = {"gate_off", "per_frame"} - set(self.variants) if self.variants else set()
+        if missing:
+            raise ValueError(f"variants: {sorted(missing)[0]} is missing, which the report compares with")
+        return self
+
     @model_validator(mode="after")
     def _ranges(self) -> RestyleConfig:
         if self.depth_range_mm is not None and not 0 < self.depth_range_mm[0] < self.depth_range_mm[1]:
@@ -141,3 +183,11 @@ class RestyleConfig(Section):
         if any(not lora.path for lora in self.loras):
             raise ValueError("loras: expected a path for each")
         return self
+
+
+def _merged(section: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The section with the changes laid over it, key by key in sections within."""
+    return section | {
+        key: _merged(section[key], value) if isinstance(value, dict) and isinstance(section.get(key), dict) else value
+        for key, value in changes.items()
+    }
