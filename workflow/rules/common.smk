@@ -6,6 +6,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from splatscope.config.load import check_config
+from splatscope.config.restyle import PROOF_VARIANTS
 from splatscope.digests import code_digest, settings_digest
 from splatscope.errors import InputError
 from splatscope.ingest.check import validate_recording
@@ -55,7 +56,8 @@ REPLAYS = ["replay", "replay_paper"] if SCENES and TOOLS else []
 SHOWN = ["sampled"] + ["simulated"] * (CONFIG.simulate.episodes > 0)  # datasets in the report
 MIXED = ["mixed_captured"] + ["mixed_simulated"] * bool(TOOLS and CONFIG.simulate.episodes)
 RESTYLED = [name for name in CONFIG.restyle.datasets if name in SHOWN + MIXED]
-STUDIES = {"proof": ["default", "gate_off", "per_frame"], "ablation": ["default", *CONFIG.restyle.variants]}
+STUDIES = {"proof": ["default", *PROOF_VARIANTS]}
+STUDIES["ablation"] = [*STUDIES["proof"], *CONFIG.restyle.variants]
 GROUPS = {"site": SITE} | {tool: [tool] for tool in TOOLS}
 MODELS = {"site": BACKGROUNDS} | {tool: [tool] for tool in TOOLS}
 PHANTOM_TOOLS = [name for name in TOOLS if name in PHANTOM_NAMES]

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from splatscope.config.restyle_proof import GateConfig, ProofConfig
 from splatscope.config.section import Section
 
 ConditionName = Literal[
@@ -77,6 +78,12 @@ class SamplerConfig(Section):
     0 is none. It costs one more pass through the U-Net."""
 
 
+PROOF_VARIANTS: dict[str, dict[str, Any]] = {  # what the report compares the configured settings with
+    "gate_off": {"gate": {"limit": 0.0}},
+    "per_frame": {"gate": {"limit": 0.0}, "consistency": "none"},
+}
+
+
 class RestyleConfig(Section):
     """Rendered frames to realistic ones by a latent diffusion model; labels stay what they are."""
 
@@ -131,49 +138,29 @@ class RestyleConfig(Section):
     """How frames of a clip are held together. none: each has noise of its own; warped_noise: noise sticks to the
     surfaces; full: what was drawn sticks to them too."""
 
-    min_fidelity: float = Field(0.6, ge=0, le=1)
-    """Fidelity score below which an instance's frame is done again with less strength."""
+    gate: GateConfig = GateConfig()
+    """Which restyled frames are kept."""
 
-    max_tries: int = Field(3, ge=1)
-    """Tries a frame has before it is dropped and counted."""
-
-    segmenter: Literal["demo", "paper"] = "demo"
-    """The networks that judge whether labels are kept. demo: small ones, minutes on a CPU; paper: fcn_resnet50 by the
-    public protocol (Kaleta et al., IJCARS 2024), for a GPU."""
-
-    segmenter_backbone: str = ""
-    """File with torchvision's resnet50 weights that fcn_resnet50 begins from; empty: random weights."""
-
-    style_set: str = "resources/mini/style_features.safetensors"
-    """The real look that distances are measured to: a folder of real frames, or their features."""
-
-    inception_weights: str = ""
-    """File with the 2015 Inception weights (torch-fidelity's), for FID and KID. Empty: the distances come from
-    EfficientNet-Lite0 and are named so."""
+    proof: ProofConfig = ProofConfig()
+    """How restyled frames are judged."""
 
     variants: dict[str, dict[str, Any]] = {
-        "gate_off": {"min_fidelity": 0.0},
-        "per_frame": {"min_fidelity": 0.0, "consistency": "none"},
-        "warped_noise": {"min_fidelity": 0.0, "consistency": "warped_noise"},
-        "no_controlnet": {"min_fidelity": 0.0, "controlnets": []},
+        "warped_noise": {"gate": {"limit": 0.0}, "consistency": "warped_noise"},
+        "no_controlnet": {"gate": {"limit": 0.0}, "controlnets": []},
     }
-    """Other settings to compare with, each by what it changes in this section. gate_off and per_frame belong to the
-    report; all of them to the target restyle_ablation."""
+    """Settings that the target restyle_ablation compares with, each by what it changes in this section."""
 
     def variant(self, name: str) -> RestyleConfig:
-        """The settings of a variant; "default" is this section itself. Raises ValueError for bad settings."""
-        changes = {} if name == "default" else self.variants[name]
+        """The settings of a variant: "default" is this section itself, see PROOF_VARIANTS and `variants`."""
+        changes = {} if name == "default" else (PROOF_VARIANTS | self.variants)[name]
         return RestyleConfig.model_validate(_merged(self.model_dump(), changes) | {"variants": {}})
 
     @model_validator(mode="after")
     def _variants_hold(self) -> RestyleConfig:
         for name, changes in self.variants.items():
-            if name == "default" or "variants" in changes or not name.isidentifier():
+            if name in ("default", *PROOF_VARIANTS) or "variants" in changes or not name.isidentifier():
                 raise ValueError(f"variants: {name!r} is no name for changed settings")
-            RestyleConfig.model_validate(_merged(self.model_dump(), changes) | {"variants": {}})
-        missing = {"gate_off", "per_frame"} - set(self.variants) if self.variants else set()
-        if missing:
-            raise ValueError(f"variants: {sorted(missing)[0]} is missing, which the report compares with")
+            self.variant(name)
         return self
 
     @model_validator(mode="after")
