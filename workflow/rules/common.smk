@@ -118,6 +118,11 @@ def style_files(variant):
     return sorted({str(file) for place in found for file in ([place] if place.is_file() else place.rglob("*.safetensors"))})
 
 
+def proof_settings():
+    """The settings of how restyled frames are judged, paths resolved."""
+    return CONFIG.restyle.proof.model_copy(update={"style_frames": STYLE_SET}).model_dump(mode="json")
+
+
 def style_set_files():
     """The features of the real look, when they are a file; pictures in a folder are the user's to keep."""
     return [STYLE_SET] if Path(STYLE_SET).is_file() else []
@@ -128,7 +133,7 @@ def if_replayed(*files):
     return list(files) if REPLAYS else []
 
 
-STYLE_SET = shipped(CONFIG.restyle.style_set)
+STYLE_SET = shipped(CONFIG.restyle.proof.style_frames)
 
 
 wildcard_constraints:

@@ -17,8 +17,7 @@ rule train_segmenter:
     resources:
         mem_mb=3000,
     params:
-        recipe=CONFIG.restyle.segmenter,
-        backbone=CONFIG.restyle.segmenter_backbone,
+        config=proof_settings(),
         seed=CONFIG.seed,
         device=CONFIG.device,
         code=script_digest("train_segmenter"),
@@ -34,7 +33,7 @@ rule restyle_shard:
         manifest=lambda wildcards: raw_shard(wildcards.dataset, wildcards.shard_name, "json"),
         segmenter=lambda wildcards: (
             ["results/restyle/{dataset}/segmenter_gate.safetensors"]
-            if CONFIG.restyle.variant(wildcards.variant).min_fidelity > 0
+            if CONFIG.restyle.variant(wildcards.variant).gate.limit > 0
             else []
         ),
         model=lambda wildcards: style_files(wildcards.variant),
@@ -66,7 +65,7 @@ rule evaluate_restyling:
         raw=lambda wildcards: judged_shards(wildcards.dataset, "proof", "tar"),
         restyled=lambda wildcards: proof_files(wildcards.dataset, STUDIES[wildcards.study], "tar"),
         manifests=lambda wildcards: proof_files(wildcards.dataset, STUDIES[wildcards.study], "json"),
-        scores=lambda wildcards: proof_files(wildcards.dataset, STUDIES[wildcards.study], "fidelity.parquet"),
+        scores=lambda wildcards: shard_files(f"{wildcards.dataset}_restyled", "fidelity.parquet"),
         segmenter="results/restyle/{dataset}/segmenter_evaluation.safetensors",
         style=style_set_files(),
         classes=CLASSES,
@@ -79,8 +78,7 @@ rule evaluate_restyling:
         "results/benchmarks/evaluate_restyling/{dataset}_{study}.tsv"
     params:
         variants=lambda wildcards: STUDIES[wildcards.study],
-        style_set=STYLE_SET,
-        inception_weights=CONFIG.restyle.inception_weights,
+        config=proof_settings(),
         lpips_weights=CONFIG.evaluate.lpips_backbone_weights,
         seed=CONFIG.seed,
         device=CONFIG.device,

@@ -1,4 +1,5 @@
 from splatscope.classes import read_class_table
+from splatscope.config.restyle_proof import ProofConfig
 from splatscope.jobs import run_job
 from splatscope.restyle.stage import train_judge
 
@@ -8,9 +9,8 @@ with run_job(snakemake):
         files.frames,
         read_class_table(files.classes),
         snakemake.wildcards.judge,
-        params.recipe,
+        ProofConfig.model_validate(params.config),
         params.seed,
-        backbone_weights=params.backbone,
         device=params.device,
         out=snakemake.output[0],
     )

@@ -1,8 +1,10 @@
-"""How much of labels and realism restyled frames keep: one row of figures for each variant of the settings."""
+"""How much of labels and realism restyled frames keep: a row of figures for the unstyled frames and each variant."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -10,22 +12,31 @@ import pandas as pd
 
 from splatscope.config.restyle_proof import ProofConfig
 from splatscope.evaluate.similarity import load_lpips
-from splatscope.files import read_json, write_json, write_text
+from splatscope.files import write_json, write_text
 from splatscope.images import to_float
 from splatscope.restyle.consistency import consistency_figures
-from splatscope.restyle.labelled_images import LabelledImage, group_of_class, labelled_frame
+from splatscope.restyle.labelled_images import GROUP_NAMES, group_of_class, labelled_frame
+from splatscope.restyle.pictures import COLUMNS
 from splatscope.restyle.segmenter import Segmenter, class_ious, count_pixels, load_segmenter, mean_iou
-from splatscope.restyle.style_distance import StyleSet, load_style_set
-from splatscope.shards import Frame, manifest_path, read_shard
+from splatscope.restyle.stage import torch_device
+from splatscope.restyle.style_distance import diversity, feature_diversity, style_distance
+from splatscope.restyle.style_features import (
+    FeatureNetwork,
+    StyleSet,
+    load_feature_network,
+    load_style_set,
+    within_view,
+)
+from splatscope.shards import Frame, read_shard
 
-NEEDED_MAPS = ("class_map", "flow_forward")
-DIVERSITY_PAIRS = 100
+Clip = dict[str, Frame]  # frames of one shard by key
+LABEL_MAPS = ("class_map", "flow_forward")
 
 
 def evaluate_restyling(
     raw_shards: Sequence[str | Path],
     restyled_shards: Mapping[str, Sequence[str | Path]],
-    score_tables: Mapping[str, Sequence[str | Path]],
+    score_tables: Sequence[str | Path],
     class_table: dict[str, int],
     config: ProofConfig,
     *,
@@ -36,25 +47,132 @@ def evaluate_restyling(
     summary_json: str | Path,
     table_csv: str | Path,
 ) -> dict:
-    """Measure every variant's shards against the unstyled ones they come from, and write figures and table.
+    """Measure the restyled shards of each variant against the unstyled ones that they come from.
 
-    Of each variant: mIoU of a segmenter that learnt from unstyled frames of other shards, warp error, distance to the
-    style set, dropped frames. The unstyled frames, those that were restyled and no others, are the row "raw". Raises
+    `raw_shards` are those that no segmenter learnt from; `restyled_shards` holds for each variant the shards made of
+    them; `score_tables` are the fidelity tables of the whole restyled dataset, for its counts. The unstyled frames that
+    were restyled are the row "raw". Writes figures (JSON) and the rows (CSV), and returns the figures. Raises
     InputError for a style set or weights that cannot be used.
     """
-    segmenter = load_segmenter(segmenter_file, device)
-    style = load_style_set(config, device)
-    lpips = load_lpips(lpips_weights or None)
-    group_of = group_of_class(class_table)
-    keys = {
-        Path(shard).stem: pd.read_parquet(table)["key"].tolist()
-        for shard, table in zip(restyled_shards["default"], score_tables["default"])
+    where = torch_device(device)
+    judge = _Judge(
+        load_segmenter(segmenter_file, where),
+        group_of_class(class_table),
+        load_feature_network(config.inception_weights, where),
+        config,
+        load_lpips(lpips_weights),
+        seed,
+    )
+    restyled = {name: [_read(path, ()) for path in paths] for name, paths in restyled_shards.items()}
+    shot = [set().union(*(clips[i] for clips in restyled.values())) for i in range(len(raw_shards))]
+    raw = [_read(path, LABEL_MAPS, keys) for path, keys in zip(raw_shards, shot)]
+    rows = [judge.row("raw", raw, raw)] + [judge.row(name, raw, clips) for name, clips in restyled.items()]
+    for row in rows:
+        row["miou_ratio"] = row["miou"] / rows[0]["miou"]
+    scores = pd.concat([pd.read_parquet(path) for path in score_tables])
+    dropped = int((scores["outcome"] == "dropped").sum())
+    about = next(
+        (frame.meta["restyle"] for clips in restyled.values() for clip in clips for frame in clip.values()), {}
+    )
+    figures = {
+        "model": about.get("model"),
+        "licence": about.get("licence"),
+        "frames": len(scores) - dropped,
+        "dropped": dropped,
+        "classes": GROUP_NAMES,
+        "segmenter": f"{judge.segmenter.architecture}, from {judge.segmenter.start}",
+        "style_set": judge.style.provenance,
+        "strip_columns": COLUMNS,
+        **judge.names,
+        "rows": rows,
     }
-    clips = {
-        Path(shard).stem: {frame.key: frame for frame in read_shard(shard, maps=NEEDED_MAPS, keys=set(keys[Path(shard).stem]))}
-        for shard in raw_shards
-    }
-    raw = [frame for clip in clips.values() for frame in clip.values()]
-    rows = {"raw": _labels_kept(segmenter, (labelled_frame(frame, group_of) for frame in raw))}
-    rows["raw"] |= style.distance([frame.rgb for frame in raw], seed) | {"frames": len(raw), "dropped": 0}
-    ...
+    write_json(summary_json, figures)
+    write_text(table_csv, pd.json_normalize(rows).to_csv(index=False))
+    return figures
+
+
+class _Judge:
+    """What all variants are measured with."""
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        group_of: np.ndarray,
+        network: FeatureNetwork,
+        config: ProofConfig,
+        lpips,
+        seed: int,
+    ):
+        self.segmenter, self._group_of, self._network = segmenter, group_of, network
+        self.style: StyleSet = load_style_set(config.style_frames, network, config.style_crop)
+        self._lpips, self._config, self._seed = lpips, config, seed
+        self.names: dict[str, str] = {}
+
+    def row(self, variant: str, raw: list[Clip], restyled: list[Clip]) -> dict:
+        """Figures of one variant; `raw` clips hold every frame of the restyled ones, and those dropped."""
+        pairs = [(unstyled[key], clip[key].rgb) for unstyled, clip in zip(raw, restyled) for key in sorted(clip)]
+        counts = count_pixels(self.segmenter, (self._labelled(frame, image) for frame, image in pairs))
+        features = self._network(within_view(frame, image) for frame, image in pairs)
+        config = self._config
+        distance = style_distance(
+            features,
+            self.style,
+            self._network,
+            subset_size=config.kernel_subset_size,
+            subsets=config.kernel_subsets,
+            seed=self._seed,
+        )
+        total = sum(map(len, raw))
+        varied = np.random.default_rng([self._seed, 712]).permutation(len(pairs))
+        if self._lpips:
+            spread = diversity([to_float(pairs[i][1]) for i in varied], self._lpips)
+        else:
+            spread = feature_diversity(features[varied])
+        self.names = {
+            "style_distance_name": distance.frechet_name,
+            "kernel_distance_name": distance.kernel_name,
+            "style_distance_remark": distance.remark,
+            "diversity_name": f"LPIPS ({self._lpips.network})" if self._lpips else f"cosine ({self._network.name})",
+        }
+        return {
+            "variant": variant,
+            "frames": len(pairs),
+            "dropped_fraction": 1 - len(pairs) / total,
+            "miou": mean_iou(counts),
+            "iou": class_ious(counts),
+            **_consistency(raw, restyled),
+            "style_distance": distance.frechet,
+            "kernel_distance": distance.kernel,
+            "kernel_distance_std": distance.kernel_std,
+            "diversity": spread,
+        }
+
+    def _labelled(self, frame: Frame, image: np.ndarray):
+        return labelled_frame(replace(frame, rgb=image), self._group_of)
+
+
+def _consistency(raw: list[Clip], restyled: list[Clip]) -> dict[str, float | None]:
+    """Warp errors over all pairs of neighbours that were both kept, None when there are none."""
+    found: list[dict] = []
+    weights: list[int] = []
+    for unstyled, clip in zip(raw, restyled):
+        for run in _runs(sorted(unstyled), clip):
+            figures = consistency_figures([unstyled[key] for key in run], [to_float(clip[key].rgb) for key in run])
+            found.append(figures)
+            weights.append(figures["frame_pairs"])
+    names = ("warp_error", "warp_error_lai2018", "warp_error_raw")
+    if not found:
+        return dict.fromkeys(names)
+    return {name: float(np.average([figures[name] for figures in found], weights=weights)) for name in names}
+
+
+def _runs(keys: list[str], clip: Clip) -> Iterator[list[str]]:
+    """Stretches of two or more neighbours among `keys` that the clip has."""
+    for kept, run in groupby(keys, key=clip.__contains__):
+        stretch = list(run)
+        if kept and len(stretch) > 1:
+            yield stretch
+
+
+def _read(path: str | Path, maps: Sequence[str], keys: set[str] | None = None) -> Clip:
+    return {frame.key: frame for frame in read_shard(path, maps=maps, keys=keys)}

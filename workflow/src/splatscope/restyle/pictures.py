@@ -17,7 +17,10 @@ VIDEO_FRAMES_PER_SECOND, VIDEO_CRF = 5, 20
 
 
 def draw_restyling(
-    raw_shards: Sequence[str | Path], restyled_shards: Sequence[str | Path], strip_jpg: str | Path, video_mp4: str | Path
+    raw_shards: Sequence[str | Path],
+    restyled_shards: Sequence[str | Path],
+    strip_jpg: str | Path,
+    video_mp4: str | Path,
 ) -> None:
     """A picture of COLUMNS frames spread over the shards, the unstyled above the restyled, and a video of all, side by
     side."""
