@@ -1,0 +1,140 @@
+"""How far a set of images is from the style set, and how varied it is.
+
+Over the features of Inception of 2015 the distances are FID (Heusel et al. 2017) and KID (Binkowski et al. 2018); over
+any other network they are named after it and comparable only with themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
+
+from splatscope.restyle.style_features import FeatureNetwork, StyleSet
+
+
+@dataclass(frozen=True)
+class StyleDistance:
+    """Distances of a set of images from the style set; smaller is closer."""
+
+    frechet: float
+    frechet_name: str
+    kernel: float  # unbiased: near 0, also below it, for sets from one distribution
+    kernel_std: float  # over the subsets
+    kernel_name: str
+    images: int
+    style_images: int
+    subset_size: int
+    remark: str  # on what the numbers of images mean for the figures
+
+    def as_dict(self) -> dict:
+        return asdict(self)
+
+
+def style_distance(
+    features: np.ndarray,
+    style: StyleSet,
+    network: FeatureNetwork,
+    *,
+    subset_size: int = 100,
+    subsets: int = 100,
+    seed: int = 0,
+) -> StyleDistance:
+    """Both distances of features [N, D] of `network` from a style set, N >= 2."""
+    subset_size = min(subset_size, len(features), len(style.features))
+    kernel, deviation = kernel_distance(
+        features, style.features, subset_size=subset_size, subsets=subsets, seed=seed
+    )
+    frechet_name, kernel_name = distance_names(network)
+    return StyleDistance(
+        frechet=frechet_distance(features, style.features),
+        frechet_name=frechet_name,
+        kernel=kernel,
+        kernel_std=deviation,
+        kernel_name=kernel_name,
+        images=len(features),
+        style_images=len(style.features),
+        subset_size=subset_size,
+        remark=_remark(len(features), len(style.features), features.shape[1]),
+    )
+
+
+def distance_names(network: FeatureNetwork) -> tuple[str, str]:
+    """What the two distances are called over a network's features."""
+    if network.is_inception:
+        return "FID", "KID"
+    return f"Fréchet distance ({network.name})", f"kernel distance ({network.name})"
+
+
+def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
+    """Squared 2-Wasserstein distance between Gaussians fitted to features [N, D] and [M, D]; N, M >= 2.
+
+    |m1 - m2|^2 + tr(C1) + tr(C2) - 2 tr((C1 C2)^(1/2)), sample covariances. With C = A^T A the last trace is the sum
+    of the singular values of A1 A2^T: exact, also where covariances have no full rank, and no larger than it need be.
+    """
+    _check(first, second)
+    factors = [_covariance_factor(features) for features in (first, second)]
+    means = [features.astype(np.float64).mean(0) for features in (first, second)]
+    shared = np.linalg.svd(factors[0] @ factors[1].T, compute_uv=False).sum()
+    spread = sum((factor**2).sum() for factor in factors)
+    return float(((means[0] - means[1]) ** 2).sum() + spread - 2 * shared)
+
+
+def kernel_distance(
+    first: np.ndarray, second: np.ndarray, *, subset_size: int = 100, subsets: int = 100, seed: int = 0
+) -> tuple[float, float]:
+    """Squared maximum mean discrepancy of features [N, D] and [M, D], unbiased, kernel (x.y / D + 1)^3.
+
+    Mean and standard deviation over random subsets of `subset_size`, by torch-fidelity.
+    """
+    _check(first, second)
+    result = kid_features_to_metric(
+        torch.from_numpy(np.ascontiguousarray(first)),
+        torch.from_numpy(np.ascontiguousarray(second)),
+        kid_subset_size=subset_size,
+        kid_subsets=subsets,
+        rng_seed=seed,
+        verbose=False,
+    )
+    return result[KEY_METRIC_KID_MEAN], result[KEY_METRIC_KID_STD]
+
+
+def diversity(images: Sequence[np.ndarray], distance: Callable[[np.ndarray, np.ndarray], float]) -> float:
+    """Mean distance of each image from the next, float32 [H, W, 3] in 0..1; NaN for fewer than two.
+
+    With `evaluate.similarity.Lpips` it is SimuScope's measure (LPIPS over consecutive pairs), larger for sets that
+    vary more; give it images in an order in which neighbours are not neighbours in time.
+    """
+    pairs = [distance(before, after) for before, after in zip(images, images[1:])]
+    return float(np.mean(pairs)) if pairs else float("nan")
+
+
+def feature_diversity(features: np.ndarray) -> float:
+    """Mean cosine distance between features [N, D] of each image and the next: where there are no LPIPS weights."""
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    return float(np.mean(1 - (unit[1:] * unit[:-1]).sum(1))) if len(unit) > 1 else float("nan")
+
+
+def _covariance_factor(features: np.ndarray) -> np.ndarray:
+    """A with A^T A = the sample covariance; at most [D, D]."""
+    centred = (features - features.mean(0, dtype=np.float64)) / np.sqrt(len(features) - 1)
+    return np.linalg.qr(centred, mode="r") if len(centred) > centred.shape[1] else centred
+
+
+def _check(first: np.ndarray, second: np.ndarray) -> None:
+    if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1] or min(len(first), len(second)) < 2:
+        raise ValueError(f"expected features [N >= 2, D] and [M >= 2, D], got {first.shape} and {second.shape}")
+
+
+def _remark(images: int, style_images: int, dimensions: int) -> str:
+    fewest = min(images, style_images)
+    if fewest > 2 * dimensions:
+        return f"{images} and {style_images} images."
+    return (
+        f"{images} and {style_images} images for {dimensions} dimensions: covariances are "
+        f"{'rank deficient' if fewest <= dimensions else 'poorly determined'}, so the Fréchet distance is biased upwards "
+        "and comparable only between sets of equal size; the kernel distance has no such bias."
+    )
