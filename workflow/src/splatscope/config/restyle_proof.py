@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -24,7 +25,7 @@ class GateConfig(Section):
     def _falling(cls, factors: tuple[float, ...]) -> tuple[float, ...]:
         if not factors or any(not 0 < factor <= 1 for factor in factors):
             raise ValueError(f"expected one or more factors above 0 to 1, got {list(factors)}")
-        if any(later >= earlier for earlier, later in zip(factors, factors[1:])):
+        if any(later >= earlier for earlier, later in pairwise(factors)):
             raise ValueError(f"expected falling factors, got {list(factors)}")
         return factors
 
