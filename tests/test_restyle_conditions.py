@@ -158,9 +158,11 @@ def test_missing_maps():
 
 class TestDetectors:
     def test_canny_needs_no_weights(self, tmp_path):
-        image = condition_image("canny", make_frame(), detectors=Detectors(tmp_path))
-        assert image.shape == (HEIGHT, WIDTH, 3) and image.max() <= 1
-        assert image[20:28, 18:23].max() > 0.5 and image[24, 30:34].max() == 0
+        frame = Frame("000000", make_frame().rgb.repeat(6, 0).repeat(6, 1))
+        image = condition_image("canny", frame, detectors=Detectors(tmp_path))
+        assert image.shape == (6 * HEIGHT, 6 * WIDTH, 3) and image.max() <= 1
+        assert image[120:168, 117:123].max(axis=1).min() > 0.5  # the block's left side
+        assert image[140:150, 180:200].max() == 0  # its face
 
     def test_pidinet(self, shared_data):
         detectors = Detectors(shared_data / "pidinet")
