@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -14,19 +15,19 @@ class GateConfig(Section):
 
     limit: float = Field(default=0.6, ge=0, le=1)
     """Least fidelity score, 0..1, that every instance and class of a frame must have. 0 switches the gate off."""
-    strengths: tuple[float, ...] = (0.5, 0.4, 0.3)
-    """Denoising strengths 0..1 that are tried one after the other, falling."""
+    strength_factors: tuple[float, ...] = (1.0, 0.8, 0.6)
+    """Factors of the denoising strength that are tried one after the other, falling."""
     max_blended: float = Field(default=0.25, ge=0, le=1)
     """Largest share of an image that may be taken from the raw frame to mend it; a frame that needs more is dropped."""
 
-    @field_validator("strengths")
+    @field_validator("strength_factors")
     @classmethod
-    def _falling(cls, strengths: tuple[float, ...]) -> tuple[float, ...]:
-        if not strengths or any(not 0 <= strength <= 1 for strength in strengths):
-            raise ValueError(f"expected one or more strengths 0..1, got {list(strengths)}")
-        if any(later >= earlier for earlier, later in zip(strengths, strengths[1:])):
-            raise ValueError(f"expected falling strengths, got {list(strengths)}")
-        return strengths
+    def _falling(cls, factors: tuple[float, ...]) -> tuple[float, ...]:
+        if not factors or any(not 0 < factor <= 1 for factor in factors):
+            raise ValueError(f"expected one or more factors above 0 to 1, got {list(factors)}")
+        if any(later >= earlier for earlier, later in pairwise(factors)):
+            raise ValueError(f"expected falling factors, got {list(factors)}")
+        return factors
 
 
 class ProofConfig(Section):
@@ -40,7 +41,7 @@ class ProofConfig(Section):
     segmenter_backbone: str | None = None
     """File with torchvision's ImageNet weights of resnet50, from which the recipe paper begins. Null: random weights,
     which the report says."""
-    style_frames: str | None = None
+    style_frames: str = "resources/mini/style_features.safetensors"
     """Folder of real frames (PNG or JPEG) that restyled ones should come close to, or a .safetensors of their features.
     """
     inception_weights: str | None = None
