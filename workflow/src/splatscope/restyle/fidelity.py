@@ -53,9 +53,7 @@ class RegionScore:
 
     def as_dict(self) -> dict:
         """For a frame's metadata, three digits."""
-        return {
-            name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(self).items()
-        }
+        return {name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ class FidelityJudge:
         return Reference(frame, raw, predicted)
 
     def scores(self, reference: Reference, image: np.ndarray, predicted: np.ndarray | None = None) -> list[RegionScore]:
-        """Scores of an image, uint8 [H, W, 3] of the frame's size; `predicted` is the segmenter's map of it if known."""
+        """Scores of an image, uint8 [H, W, 3] of the frame's size; `predicted`: the segmenter's map of it, if known."""
         if image.shape != reference.frame.rgb.shape or image.dtype != np.uint8:
             raise ValueError(f"expected uint8 {list(reference.frame.rgb.shape)}, got {image.dtype} {list(image.shape)}")
         if predicted is None:
@@ -151,14 +149,10 @@ def _score(raw: _RawRegion, image: np.ndarray, predicted: np.ndarray) -> RegionS
     if not parts:
         return None
     score = float(np.prod(parts) ** (1 / len(parts)))
-    return RegionScore(
-        raw.region.name, raw.region.class_id, raw.region.instance, score, drift, agreement, occlusion
-    )
+    return RegionScore(raw.region.name, raw.region.class_id, raw.region.instance, score, drift, agreement, occlusion)
 
 
-def _iou(
-    box: tuple[slice, slice], region: Region, predicted: np.ndarray, group: int, others: np.ndarray
-) -> float:
+def _iou(box: tuple[slice, slice], region: Region, predicted: np.ndarray, group: int, others: np.ndarray) -> float:
     return mask_iou(region.mask[box], (predicted[box] == group) & ~others)
 
 

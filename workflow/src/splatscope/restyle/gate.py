@@ -32,10 +32,12 @@ class GateResult:
 
 
 class Gate:
-    """Holds frames to a fidelity limit; one frame at a time, each decided on its own. `strength` is the first try's."""
+    """Holds frames to a fidelity limit; one frame at a time, each decided on its own."""
 
     def __init__(self, judge: FidelityJudge, config: GateConfig, strength: float):
-        self.judge, self.config, self.strength = judge, config, strength
+        """`strength` is the denoising strength of the first try."""
+        self.judge, self.config = judge, config
+        self.strengths = [strength * factor for factor in config.strength_factors]
 
     def __call__(self, frame: Frame, restyle: Restyle) -> GateResult:
         """Restyle a frame at falling strengths until every region keeps its score.
@@ -45,8 +47,7 @@ class Gate:
         """
         reference = self.judge.reference(frame)
         tries: list[tuple[float, np.ndarray, list[RegionScore]]] = []
-        for attempt, factor in enumerate(self.config.strength_factors):
-            strength = self.strength * factor
+        for attempt, strength in enumerate(self.strengths):
             image = restyle(frame, strength, attempt)
             scores = self.judge.scores(reference, image)
             tries.append((strength, image, scores))
@@ -93,7 +94,7 @@ class Gate:
                 "outcome": outcome,
                 "score": written(lowest(scores)),
                 "limit": self.config.limit,
-                "strength": strength,
+                "strength": round(strength, 4),
                 "tries": len(tries),
                 "try_scores": [written(lowest(item[2])) for item in tries],
                 "blended": round(blended, 4),

@@ -17,7 +17,7 @@ import numpy as np
 from splatscope.classes import IGNORE_ID
 from splatscope.errors import InputError
 from splatscope.images import decode_image
-from splatscope.shards import Frame, read_shards
+from splatscope.shards import Frame, read_shard
 
 PROTOCOL_GROUPS: dict[str, tuple[str, ...]] = {  # name: names in the class table
     "abdominal wall": ("abdominal wall",),
@@ -85,7 +85,8 @@ def labelled_frame(frame: Frame, group_of: np.ndarray) -> LabelledImage:
 
 def labelled_shards(shards: Iterable[str | Path], group_of: np.ndarray) -> list[LabelledImage]:
     """All frames of some shards, in memory."""
-    return [labelled_frame(frame, group_of) for frame in read_shards(shards)]
+    frames = (frame for path in shards for frame in read_shard(path, maps=("class_map",)))
+    return [labelled_frame(frame, group_of) for frame in frames]
 
 
 class CholecSeg8kFolder(Sequence[LabelledImage]):

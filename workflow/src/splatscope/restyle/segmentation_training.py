@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 from torchvision import tv_tensors
@@ -90,13 +89,14 @@ def train_segmenter(
         raise InputError("segmenter", found="no labelled images", expected="one or more", remedy="name other shards")
     steps = recipe.steps or -(-len(labelled) // recipe.batch) * recipe.epochs
     device = torch.device(device)
+    backbone = _read_backbone(Path(backbone_weights)) if backbone_weights is not None else None
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         network = build_network(recipe.architecture, len(GROUP_NAMES))
         start = "random weights"
-        if backbone_weights is not None:
+        if backbone is not None:
             start = f"torchvision resnet50 weights from {Path(backbone_weights).name}"
-            _load_backbone(network, Path(backbone_weights))
+            _load_backbone(network, backbone, Path(backbone_weights))
         network = network.to(device, memory_format=torch.channels_last).train()
         _fit(network, _Batches(labelled, recipe, seed), recipe, steps, device, progress)
     return Segmenter(network.eval(), recipe.architecture, recipe.input_size, recipe.base_size, start)
@@ -198,16 +198,29 @@ def _change_gains(item: torch.Tensor) -> torch.Tensor:
     return (item**gamma * gain).clamp(0, 1)
 
 
-def _load_backbone(network: nn.Module, path: Path) -> None:
-    """Put torchvision's resnet50 into the encoder of fcn_resnet50; its classifier is left out."""
-    expected = "weights of torchvision's resnet50 (resnet50-0676ba61.pth or resnet50-11ad3fa6.pth), for fcn_resnet50"
-    remedy = "download them from https://download.pytorch.org/models/, or set them to null to begin at random weights"
+def _read_backbone(path: Path) -> dict[str, torch.Tensor]:
     try:
-        weights = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
+        return load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
+    except OSError as error:
+        raise _unfit(path, error.strerror or str(error)) from error
+    except Exception as error:  # of several libraries: no checkpoint, or one with objects that are no weights
+        raise _unfit(path, f"no plain weights ({type(error).__name__})") from error
+
+
+def _load_backbone(network: nn.Module, weights: dict[str, torch.Tensor], path: Path) -> None:
+    """Put torchvision's resnet50 into the encoder of fcn_resnet50; its classifier is left out."""
+    try:
         encoder = network.get_submodule("model.backbone")
         encoder.load_state_dict({name: value for name, value in weights.items() if not name.startswith("fc.")})
-    except (OSError, RuntimeError, SafetensorError, AttributeError, ValueError, EOFError) as error:
-        found = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(path, found=found, expected=expected, remedy=remedy) from error
-    except Exception as error:  # pickle's own errors: the file holds objects that are not weights, or is no checkpoint
-        raise InputError(path, found=f"no plain weights ({type(error).__name__})", expected=expected, remedy=remedy) from error
+    except (AttributeError, RuntimeError) as error:
+        raise _unfit(path, str(error).splitlines()[0]) from error
+
+
+def _unfit(path: Path, found: str) -> InputError:
+    return InputError(
+        path,
+        found=found,
+        expected="weights of torchvision's resnet50 (resnet50-0676ba61.pth or resnet50-11ad3fa6.pth), for fcn_resnet50",
+        remedy="download them from https://download.pytorch.org/models/, or set segmenter_backbone to null to begin at "
+        "random weights",
+    )

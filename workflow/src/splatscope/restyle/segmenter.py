@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from splatscope.classes import IGNORE_ID
@@ -79,7 +79,7 @@ def load_segmenter(path: str | Path, device: torch.device | str = "cpu") -> Segm
             if tuple(about["classes"]) != GROUP_NAMES:
                 raise ValueError(f"classes {about['classes']}")
             network = build_network(about["architecture"], len(GROUP_NAMES))
-            network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})
+            network.load_state_dict(load_file(path))
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise InputError(
             path,
@@ -89,9 +89,7 @@ def load_segmenter(path: str | Path, device: torch.device | str = "cpu") -> Segm
         ) from error
     network = network.to(device, memory_format=torch.channels_last).eval()
     size = about["input_size"]
-    return Segmenter(
-        network, about["architecture"], tuple(size) if size else None, about["base_size"], about["start"]
-    )
+    return Segmenter(network, about["architecture"], tuple(size) if size else None, about["base_size"], about["start"])
 
 
 def confusion(predicted: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -108,9 +106,7 @@ def confusion(predicted: np.ndarray, target: np.ndarray) -> np.ndarray:
 def class_ious(counts: np.ndarray) -> dict[str, float]:
     """IoU of each class from a confusion matrix; NaN for a class that is neither there nor predicted."""
     hits, union = np.diag(counts), counts.sum(0) + counts.sum(1) - np.diag(counts)
-    return {
-        name: float(hit / total) if total else float("nan") for name, hit, total in zip(GROUP_NAMES, hits, union)
-    }
+    return {name: float(hit / total) if total else float("nan") for name, hit, total in zip(GROUP_NAMES, hits, union)}
 
 
 def mean_iou(counts: np.ndarray) -> float:

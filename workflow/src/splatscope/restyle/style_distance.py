@@ -6,60 +6,65 @@ any other network they are named after it and comparable only with themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
 
-from splatscope.restyle.style_features import FeatureNetwork, StyleSet
+from splatscope.config.restyle_proof import ProofConfig
+from splatscope.restyle.style_features import (
+    FeatureNetwork,
+    StyleFeatures,
+    load_feature_network,
+    load_style_features,
+)
 
 
 @dataclass(frozen=True)
-class StyleDistance:
-    """Distances of a set of images from the style set; smaller is closer."""
+class StyleSet:
+    """What restyled frames should come close to, and how the distance is measured."""
 
-    frechet: float
-    frechet_name: str
-    kernel: float  # unbiased: near 0, also below it, for sets from one distribution
-    kernel_std: float  # over the subsets
-    kernel_name: str
-    images: int
-    style_images: int
+    style: StyleFeatures
+    network: FeatureNetwork
     subset_size: int
-    remark: str  # on what the numbers of images mean for the figures
+    subsets: int
 
-    def as_dict(self) -> dict:
-        return asdict(self)
+    def distance(self, images: Iterable[np.ndarray], seed: int = 0) -> dict:
+        """Distances of two or more images, uint8 [H, W, 3] sRGB, from the style set; smaller is closer.
+
+        style_distance, style_distance_std, style_distance_name: the kernel distance, its deviation over the subsets,
+        its name. frechet_distance, frechet_distance_name. feature_diversity: see `feature_diversity`. style_images,
+        subset_size. style_remark: what the numbers of images mean for the figures.
+        """
+        features = self.network(images)
+        others = self.style.features
+        subset_size = min(self.subset_size, len(features), len(others))
+        kernel, deviation = kernel_distance(features, others, subset_size=subset_size, subsets=self.subsets, seed=seed)
+        frechet_name, kernel_name = distance_names(self.network)
+        return {
+            "style_distance": kernel,
+            "style_distance_std": deviation,
+            "style_distance_name": kernel_name,
+            "frechet_distance": frechet_distance(features, others),
+            "frechet_distance_name": frechet_name,
+            "feature_diversity": feature_diversity(features),
+            "style_images": len(others),
+            "subset_size": subset_size,
+            "style_remark": _remark(len(features), len(others), features.shape[1]),
+        }
 
 
-def style_distance(
-    features: np.ndarray,
-    style: StyleSet,
-    network: FeatureNetwork,
-    *,
-    subset_size: int = 100,
-    subsets: int = 100,
-    seed: int = 0,
-) -> StyleDistance:
-    """Both distances of features [N, D] of `network` from a style set, N >= 2."""
-    subset_size = min(subset_size, len(features), len(style.features))
-    kernel, deviation = kernel_distance(
-        features, style.features, subset_size=subset_size, subsets=subsets, seed=seed
-    )
-    frechet_name, kernel_name = distance_names(network)
-    return StyleDistance(
-        frechet=frechet_distance(features, style.features),
-        frechet_name=frechet_name,
-        kernel=kernel,
-        kernel_std=deviation,
-        kernel_name=kernel_name,
-        images=len(features),
-        style_images=len(style.features),
-        subset_size=subset_size,
-        remark=_remark(len(features), len(style.features), features.shape[1]),
-    )
+def load_style_set(config: ProofConfig, device: torch.device | str = "cpu") -> StyleSet:
+    """The configured style set, measured with Inception where its weights are named and EfficientNet-Lite0 otherwise.
+
+    Raises InputError for frames, features or weights that cannot be used.
+    """
+    network = load_feature_network(config.inception_weights, device)
+    style = load_style_features(config.style_frames, network)
+    return StyleSet(style, network, config.kernel_subset_size, config.kernel_subsets)
 
 
 def distance_names(network: FeatureNetwork) -> tuple[str, str]:
@@ -108,7 +113,7 @@ def diversity(images: Sequence[np.ndarray], distance: Callable[[np.ndarray, np.n
     With `evaluate.similarity.Lpips` it is SimuScope's measure (LPIPS over consecutive pairs), larger for sets that
     vary more; give it images in an order in which neighbours are not neighbours in time.
     """
-    pairs = [distance(before, after) for before, after in zip(images, images[1:])]
+    pairs = [distance(before, after) for before, after in pairwise(images)]
     return float(np.mean(pairs)) if pairs else float("nan")
 
 
@@ -133,8 +138,8 @@ def _remark(images: int, style_images: int, dimensions: int) -> str:
     fewest = min(images, style_images)
     if fewest > 2 * dimensions:
         return f"{images} and {style_images} images."
+    state = "rank deficient" if fewest <= dimensions else "poorly determined"
     return (
-        f"{images} and {style_images} images for {dimensions} dimensions: covariances are "
-        f"{'rank deficient' if fewest <= dimensions else 'poorly determined'}, so the Fréchet distance is biased upwards "
-        "and comparable only between sets of equal size; the kernel distance has no such bias."
+        f"{images} and {style_images} images for {dimensions} dimensions: covariances are {state}, so the Fréchet "
+        "distance is biased upwards and comparable only between sets of equal size; the kernel distance has no such bias."
     )

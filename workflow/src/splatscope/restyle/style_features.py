@@ -132,57 +132,58 @@ def load_feature_network(inception_weights: str | Path | None, device: torch.dev
 
 
 @dataclass(frozen=True)
-class StyleSet:
+class StyleFeatures:
     """Features of the frames that restyled ones should come close to."""
 
     features: np.ndarray  # float32 [N, D]
     network: str  # FeatureNetwork.name
-    provenance: dict  # folder or origin, files with their SHA-256, licence
+    provenance: dict  # what the frames are, their licence, their files with SHA-256
 
     def save(self, path: str | Path) -> None:
-        """Write as .safetensors, provenance in its metadata."""
+        """Write as .safetensors in half precision, provenance in its metadata."""
         about = json.dumps({"network": self.network, "provenance": self.provenance}, sort_keys=True)
         with atomic_path(path) as temporary:
-            save_file({"features": np.ascontiguousarray(self.features)}, temporary, metadata={"style_set": about})
+            save_file({"features": self.features.astype(np.float16)}, temporary, metadata={"style_features": about})
 
 
-def load_style_set(source: str | Path, network: FeatureNetwork, crop: Sequence[int] | None = None) -> StyleSet:
-    """A style set from a folder of PNG and JPEG images (not below it) or from a file that `StyleSet.save` wrote.
+def measure_style(
+    paths: Sequence[Path], network: FeatureNetwork, *, crop: Sequence[int] | None = None, provenance: dict | None = None
+) -> StyleFeatures:
+    """Features of PNG and JPEG files; to `provenance` (origin, licence) crop and SHA-256 of the files are added.
 
     `crop` is x, y, width, height in pixels of the part of each image that counts, to leave burnt-in text and black
-    borders out. Raises InputError for a folder without images, an unreadable image, a crop outside it, a broken file
-    and features of another network.
+    borders out. Raises InputError for an unreadable image and a crop outside it.
+    """
+    files = {path.name: sha256(path) for path in paths}
+    about = (provenance or {}) | {"crop": list(crop) if crop else None, "files": files}
+    return StyleFeatures(network(_cropped(path, crop) for path in paths), network.name, about)
+
+
+def load_style_features(source: str | Path, network: FeatureNetwork) -> StyleFeatures:
+    """Of a folder of PNG and JPEG images (not below it), or from a file that `StyleFeatures.save` wrote.
+
+    Raises InputError for less than two images, an unreadable one, a broken file and features of another network.
     """
     source = Path(source)
+    remedy = "name a folder that holds real frames itself, or a file of their features"
     if source.is_dir():
         paths = sorted(path for path in source.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
         if len(paths) < 2:
-            raise InputError(
-                source,
-                found=f"{len(paths)} images",
-                expected="two or more PNG or JPEG files",
-                remedy="name the folder that holds the real frames themselves",
-            )
-        features = network(_cropped(path, crop) for path in paths)
-        files = {path.name: sha256(path) for path in paths}
-        about = {"folder": source.name, "crop": list(crop) if crop else None, "files": files}
-        return StyleSet(features, network.name, about)
-    return _read_style_set(source, network)
-
-
-def _read_style_set(path: Path, network: FeatureNetwork) -> StyleSet:
-    remedy = "name a folder of real frames, or make the file again from one"
+            found = f"{len(paths)} PNG or JPEG files"
+            raise InputError(source, found=found, expected="two or more", remedy=remedy)
+        return measure_style(paths, network, provenance={"folder": source.name})
     try:
-        with safe_open(path, framework="numpy") as file:
-            about = json.loads((file.metadata() or {})["style_set"])
-            style = StyleSet(file.get_tensor("features"), about["network"], about["provenance"])
+        with safe_open(source, framework="numpy") as file:
+            about = json.loads((file.metadata() or {})["style_features"])
+            features = file.get_tensor("features").astype(np.float32)
+            style = StyleFeatures(features, about["network"], about["provenance"])
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         found = "no such file or folder" if isinstance(error, FileNotFoundError) else f"{error or type(error).__name__}"
-        raise InputError(path, found=found, expected="a style set (.safetensors)", remedy=remedy) from error
-    shape = style.features.shape
+        raise InputError(source, found=found, expected="style features (.safetensors)", remedy=remedy) from error
+    shape = features.shape
     if style.network != network.name or len(shape) != 2 or shape[0] < 2 or shape[1] != network.dimensions:
         raise InputError(
-            path,
+            source,
             found=f"features {list(shape)} of {style.network}",
             expected=f"[two or more, {network.dimensions}] of {network.name}",
             remedy=remedy,
