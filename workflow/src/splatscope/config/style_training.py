@@ -27,7 +27,7 @@ SIMUSCOPE = {
     "bucket_min": 256,
     "bucket_max": 2048,
     "bucket_step": 64,
-    "precision": "fp16",
+    "precision": "float16",
     "text_encoder": False,
     "min_snr_gamma": 5.0,
     "gradient_checkpointing": True,
@@ -79,8 +79,8 @@ class TrainingConfig(Section):
     """Decay of the exponential moving average of the trained weights, which is what is written; 0: the last weights
     are. The average is less noisy than the last step of so few frames."""
 
-    precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
-    """Arithmetic on CUDA; trained weights are always float32. "auto": bf16 where the device has it, else fp16, which
+    precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    """Arithmetic on CUDA; trained weights are always float32. "auto": bfloat16 where the device has it, else float16, which
     needs its loss scaled. On the CPU everything is float32."""
     gradient_checkpointing: bool = False
     """Compute activations twice instead of keeping them: about a quarter slower, and a third of the memory."""

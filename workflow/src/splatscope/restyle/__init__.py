@@ -1,1 +1,1 @@
-"""The restyle stage: rendered frames made realistic by a diffusion model, with their labels kept."""
+"""Restyling: frames that look real, labels kept."""

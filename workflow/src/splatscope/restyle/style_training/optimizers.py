@@ -29,8 +29,8 @@ def make_optimizer(groups: list[dict[str, Any]], config: TrainingConfig) -> tupl
 
 def arithmetic(precision: str, device: torch.device) -> torch.dtype:
     """The type that the setting `precision` stands for on a device."""
-    if device.type != "cuda" or precision == "fp32":
+    if device.type != "cuda":
         return torch.float32
     if precision == "auto":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    return torch.float16 if precision == "fp16" else torch.bfloat16
+    return {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}[precision]

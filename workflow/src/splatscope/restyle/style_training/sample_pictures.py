@@ -49,7 +49,7 @@ def sample_latents(
     autocast: Callable,
 ) -> torch.Tensor:
     """Latents [1, C, h, w] drawn by DDIM from pure noise alike, with an example's caption (and condition)."""
-    ddim = DDIMScheduler.from_config(scheduler.config)
+    ddim = DDIMScheduler.from_config(scheduler.config, clip_sample=False)  # latents leave -1..1
     ddim.set_timesteps(config.sample_steps)
     latents, scale = noise.to(denoiser.device), config.sample_guidance_scale
     for timestep in ddim.timesteps:

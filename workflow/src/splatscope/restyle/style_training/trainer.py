@@ -123,7 +123,7 @@ class Trainer:
                     f"step {state.step + 1}",
                     found=f"a loss of {losses[-1]}",
                     expected="a finite loss",
-                    remedy="lower learning_rate, or take precision bf16 or fp32; delete the checkpoint to start anew",
+                    remedy="lower learning_rate, or take precision bfloat16 or float32; delete the checkpoint to start anew",
                 )
             state.scaler.scale(loss / config.gradient_accumulation).backward()
         state.scaler.unscale_(state.optimizer)
