@@ -12,35 +12,6 @@ Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
-SIMUSCOPE = {
-    "rank": 128,
-    "alpha": 1.0,
-    "layers": "transformer",
-    "optimizer": "adafactor",
-    "learning_rate": 1.2e-3,
-    "weight_decay": 0.0,
-    "schedule": "constant_with_warmup",
-    "warmup_steps": 1392,
-    "batch_size": 5,
-    "steps": 13920,
-    "resolution": 512,
-    "bucket_min": 256,
-    "bucket_max": 2048,
-    "bucket_step": 64,
-    "precision": "float16",
-    "text_encoder": False,
-    "min_snr_gamma": 5.0,
-    "gradient_checkpointing": True,
-    "ema_decay": 0.0,
-    "noise_offset": 0.0,
-    "caption_dropout": 0.0,
-    "heldout_every": 0,
-    "flip": False,
-    "trigger_words": "cholect45 style",
-}
-"""The recipe published with SimuScope (Martyniak et al., WACV 2025). It does not say: how many warm-up steps (a tenth
-of all here), which layers (those of its training program, all of the transformer blocks here)."""
-
 
 class TrainingConfig(Section):
     """What trainings of a LoRA and of a ControlNet have in common."""
@@ -122,12 +93,9 @@ class TrainingConfig(Section):
 
 
 class StyleTrainingConfig(TrainingConfig):
-    """LoRA of a diffusion model on a folder of real frames."""
+    """LoRA of a diffusion model on a folder of real frames. The defaults suit about 100 frames; the recipe published
+    with SimuScope is in config/paper/simuscope.yaml."""
 
-    preset: Literal["modern", "simuscope"] = "modern"
-    """Values of all keys that are not given. "modern": the defaults, for about 100 frames; alpha equals rank, so that
-    one learning rate serves every rank, and half the SimuScope steps' cost buys an average that is smoother.
-    "simuscope": the recipe published with SimuScope."""
     frames: str = ""
     """Folder of real frames, with their captions in .txt files of the same names if there are any; about 100 frames.
     Empty: no style is trained."""
@@ -141,7 +109,7 @@ class StyleTrainingConfig(TrainingConfig):
     rank: Annotated[int, Field(ge=1, le=1024)] = 32
     """Rank of the LoRA. A style is a small change: 16 to 32 hold it, more holds single frames."""
     alpha: Annotated[float, Field(gt=0)] = 32.0
-    """The LoRA is scaled by alpha / rank."""
+    """The LoRA is scaled by alpha / rank. Equal to rank, one learning rate serves every rank."""
     layers: Literal["attention", "transformer"] = "transformer"
     """Layers of the U-Net that get a LoRA: the attention's projections, or all linear layers of the transformer blocks,
     where texture is learnt in fewer steps."""
@@ -150,13 +118,6 @@ class StyleTrainingConfig(TrainingConfig):
     prompts for classes keep their meaning."""
     text_encoder_learning_rate: Rate = 1e-5
     """Learning rate of the text encoder's LoRA; it unlearns words at the U-Net's rate."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_from_preset(cls, given):
-        if isinstance(given, dict) and given.get("preset") == "simuscope":
-            return SIMUSCOPE | given
-        return given
 
 
 class ControlNetTrainingConfig(TrainingConfig):
@@ -175,7 +136,8 @@ class ControlNetTrainingConfig(TrainingConfig):
     ema_decay: Share = 0.0
     """Decay of the exponential moving average of the trained weights; 0: off, because it doubles the memory of a model
     half as large as the U-Net, and many frames at a low rate average by themselves."""
-    heldout_every: Annotated[int, Field(ge=0)] = 50
-    """Every so many frames one is not trained on, only measured. 0: none."""
+    heldout_every: Annotated[int, Field(ge=0)] = 8
+    """Every so many shards one is not trained on, only measured: its frames are of another operation, while those
+    beside a frame look like it. 0: none."""
     caption: str = "laparoscopic surgery"
     """Caption of frames for which the caller gives none."""

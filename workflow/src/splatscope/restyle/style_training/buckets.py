@@ -10,6 +10,7 @@ import numpy as np
 
 from splatscope.config.style_training import TrainingConfig
 from splatscope.errors import InputError
+from splatscope.restyle.base_model import LatentDiffusion
 
 MAX_ENLARGEMENT = 2.0  # beyond it a model learns blur
 
@@ -57,9 +58,9 @@ def choose_crop(width: int, height: int, sizes: list[tuple[int, int]]) -> Crop:
     return Crop((width - shown[0]) // 2, (height - shown[1]) // 2, *shown, bucket)
 
 
-def check_bucket_step(base, config: TrainingConfig) -> None:
-    """Raise InputError unless pictures of all buckets fit the U-Net, which halves the latents at each of its levels."""
-    multiple = base.latent_scale * 2 ** (len(base.unet.config.block_out_channels) - 1)
+def check_bucket_step(base: LatentDiffusion, config: TrainingConfig) -> None:
+    """Raise InputError unless pictures of all buckets fit the U-Net."""
+    multiple = base.pixel_multiple
     if config.bucket_step % multiple:
         raise InputError(
             base.name,

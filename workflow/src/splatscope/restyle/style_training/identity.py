@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from splatscope.config.style_training import TrainingConfig
+from splatscope.restyle.base_model import LatentDiffusion
 from splatscope.restyle.style_training.latent_cache import weights_digest
 
 # settings that change pictures, files and messages, but not the weights
 NOT_IN_WEIGHTS = {
-    "preset",
     "frames",
     "min_frames",
     "checkpoint_every",
@@ -23,7 +23,7 @@ NOT_IN_WEIGHTS = {
 
 
 def training_identity(
-    kind: str, base, config: TrainingConfig, seed: int, frames: Sequence[Sequence[str]]
+    kind: str, base: LatentDiffusion, config: TrainingConfig, seed: int, frames: Sequence[Sequence[str]]
 ) -> dict[str, Any]:
     """By name: base model (digest of its weights), frames (digest of `frames`), seed, and each setting."""
     modules = (base.unet, *base.text_encoders, base.vae)

@@ -11,6 +11,7 @@ import torch
 
 from splatscope.errors import InputError
 from splatscope.images import to_float, to_uint8
+from splatscope.restyle.base_model import LatentDiffusion
 from splatscope.restyle.style_training.buckets import MAX_ENLARGEMENT, Crop
 from splatscope.restyle.style_training.tensor_files import read_tensors, write_tensors
 
@@ -38,12 +39,12 @@ class LatentCache:
 
     Args:
         folder: where the files lie; made when it is not there.
-        model: the LatentDiffusion whose autoencoder encodes. Latents are the mean of what it makes of a picture.
+        model: whose autoencoder encodes. Latents are the mean of what it makes of a picture.
     """
 
-    def __init__(self, folder: Path, model):
+    def __init__(self, folder: Path, model: LatentDiffusion):
         self._folder, self._model = Path(folder), model
-        self._vae = weights_digest(model.vae)
+        self._vae = weights_digest(model.vae), model.vae.config.scaling_factor
         self.encoded = 0  # pictures that were not there yet
 
     def example(

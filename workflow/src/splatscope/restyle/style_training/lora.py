@@ -14,11 +14,12 @@ from peft.utils import get_peft_model_state_dict
 
 from splatscope.config.style_training import StyleTrainingConfig
 from splatscope.errors import InputError
+from splatscope.restyle.base_model import LatentDiffusion, PromptEmbedding
 from splatscope.restyle.style_training.buckets import bucket_sizes, check_bucket_step, choose_crop
-from splatscope.restyle.style_training.denoiser import Denoiser
 from splatscope.restyle.style_training.frames import StyleFrame, read_frames
 from splatscope.restyle.style_training.identity import training_identity
 from splatscope.restyle.style_training.latent_cache import Example, LatentCache
+from splatscope.restyle.style_training.learner import Learner, join_embeddings
 from splatscope.restyle.style_training.tensor_files import write_tensors
 from splatscope.restyle.style_training.trainer import Trainer
 
@@ -33,7 +34,7 @@ TEXT_LAYERS = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
 
 
 def train_lora(
-    base,
+    base: LatentDiffusion,
     frames_folder: str | Path,
     config: StyleTrainingConfig,
     out: str | Path,
@@ -46,7 +47,7 @@ def train_lora(
     """Learn the style of a folder of real frames.
 
     Args:
-        base: the LatentDiffusion to start from, on the device to train on, without LoRAs. It comes back as it was,
+        base: the model to start from, on the device to train on, without LoRAs. It comes back as it was,
             frozen.
         frames_folder: see frames.read_frames.
         config: settings.
@@ -73,7 +74,7 @@ def train_lora(
         f"{len({example.bucket for example in training})} sizes; {latents.encoded} newly encoded"
     )
     identity = training_identity("LoRA", base, config, seed, [(frame.sha256, frame.caption) for frame in frames])
-    learner = LoraDenoiser(base, config, seed)
+    learner = LoraLearner(base, config, seed)
     try:
         trainer = Trainer(learner, training, heldout, config, seed, out, identity, log)
         trainer.run(stop_at)
@@ -117,10 +118,10 @@ def encode_frames(
     return training, heldout
 
 
-class LoraDenoiser(Denoiser):
+class LoraLearner(Learner):
     """The base model with LoRAs in its U-Net and, when the settings say so, in its text encoders."""
 
-    def __init__(self, model, config: StyleTrainingConfig, seed: int):
+    def __init__(self, model: LatentDiffusion, config: StyleTrainingConfig, seed: int):
         super().__init__(model)
         self._config = config
         self._adapted: dict[str, torch.nn.Module] = {"unet": model.unet}
@@ -147,7 +148,9 @@ class LoraDenoiser(Denoiser):
             ) from error
         for parameter in module.parameters():
             if parameter.requires_grad:
-                parameter.data = parameter.data.float()  # the base may lie in half precision; steps are too small for it
+                parameter.data = (
+                    parameter.data.float()
+                )  # the base may lie in half precision; steps are too small for it
 
     def adapter_config(self, name: str) -> LoraConfig:
         layers = UNET_LAYERS[self._config.layers] if name == "unet" else TEXT_LAYERS
@@ -162,11 +165,10 @@ class LoraDenoiser(Denoiser):
             groups.append(group)
         return groups
 
-    def _embed(self, captions):
+    def _embed(self, captions: Sequence[str]) -> PromptEmbedding:
         if not self._config.text_encoder:
             return super()._embed(captions)
-        embedding = self.model.encode_prompts(captions)
-        return embedding.hidden, embedding.pooled
+        return join_embeddings([self.model.encode_prompt(caption) for caption in captions])
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """The LoRA's matrices by diffusers' names."""
@@ -183,7 +185,7 @@ class LoraDenoiser(Denoiser):
             (module.delete_adapters if name == "unet" else module.delete_adapter)(ADAPTER)
 
 
-def _write_lora(path: Path, learner: LoraDenoiser, config: StyleTrainingConfig, seed: int, identity: dict) -> None:
+def _write_lora(path: Path, learner: LoraLearner, config: StyleTrainingConfig, seed: int, identity: dict) -> None:
     """Write the matrices, with what diffusers needs to scale them, and what a reader wants to know, as metadata."""
     tensors = learner.tensors()
     adapters = {}

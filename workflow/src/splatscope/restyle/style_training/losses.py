@@ -6,28 +6,6 @@ import torch
 from diffusers import DDPMScheduler
 from diffusers.training_utils import compute_snr
 
-from splatscope.errors import InputError
-
-PREDICTIONS = ("epsilon", "v_prediction")
-
-
-def training_scheduler(scheduler_config: dict, base_name: str) -> DDPMScheduler:
-    """The noise levels that the base model was trained with.
-
-    Raises InputError when it predicts neither noise nor velocity.
-    """
-    scheduler = DDPMScheduler.from_config(scheduler_config)
-    kind = scheduler.config.prediction_type
-    if kind not in PREDICTIONS:
-        raise InputError(
-            base_name,
-            "scheduler/scheduler_config.json, prediction_type",
-            found=kind,
-            expected=" or ".join(PREDICTIONS),
-            remedy="take a base model of Stable Diffusion's kind",
-        )
-    return scheduler
-
 
 def prediction_target(
     scheduler: DDPMScheduler, clean: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor

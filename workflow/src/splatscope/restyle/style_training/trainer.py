@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from diffusers import DDPMScheduler
 from diffusers.training_utils import EMAModel
 
 from splatscope.config.style_training import TrainingConfig
@@ -18,12 +19,11 @@ from splatscope.errors import InputError
 from splatscope.files import write_bytes, write_table
 from splatscope.images import encode_png
 from splatscope.restyle.style_training.batches import BatchOrder
-from splatscope.restyle.style_training.denoiser import Denoiser
 from splatscope.restyle.style_training.latent_cache import Example
+from splatscope.restyle.style_training.learner import Learner
 from splatscope.restyle.style_training.losses import (
     prediction_target,
     snr_weights,
-    training_scheduler,
     weighted_error,
 )
 from splatscope.restyle.style_training.optimizers import arithmetic, make_optimizer
@@ -36,10 +36,10 @@ PROGRESS_EVERY_S = 5.0
 
 
 class Trainer:
-    """Goes down the gradient of a Denoiser's loss.
+    """Goes down the gradient of a Learner's loss.
 
     Args:
-        denoiser: what learns.
+        learner: what learns.
         training, heldout: pictures to learn from, and pictures that are only measured.
         config: settings.
         seed: of all that is random.
@@ -51,7 +51,7 @@ class Trainer:
 
     def __init__(
         self,
-        denoiser: Denoiser,
+        learner: Learner,
         training: Sequence[Example],
         heldout: Sequence[Example],
         config: TrainingConfig,
@@ -60,13 +60,13 @@ class Trainer:
         identity: dict[str, Any],
         log: Callable[[str], None],
     ):
-        self.denoiser, self.training, self.heldout = denoiser, training, heldout
+        self.learner, self.training, self.heldout = learner, training, heldout
         self.config, self.seed, self.folder, self.identity, self.log = config, seed, Path(folder), identity, log
-        self.device = denoiser.device
+        self.device = learner.device
         self.dtype = arithmetic(config.precision, self.device)
-        self.scheduler = training_scheduler(denoiser.model.scheduler_config, denoiser.model.name)
+        self.scheduler = DDPMScheduler.from_config(learner.model.scheduler_config)
         self.order = BatchOrder([example.bucket for example in training], config.batch_size, seed)
-        groups = denoiser.parameter_groups()
+        groups = learner.parameter_groups()
         parameters = [parameter for group in groups for parameter in group["params"]]
         average = EMAModel(parameters, decay=config.ema_decay, foreach=True) if config.ema_decay else None
         scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
@@ -123,7 +123,7 @@ class Trainer:
                     f"step {state.step + 1}",
                     found=f"a loss of {losses[-1]}",
                     expected="a finite loss",
-                    remedy="lower learning_rate, or take precision bfloat16 or float32; delete the checkpoint to start anew",
+                    remedy="lower learning_rate, or take precision bfloat16 or float32, and start anew",
                 )
             state.scaler.scale(loss / config.gradient_accumulation).backward()
         state.scaler.unscale_(state.optimizer)
@@ -154,7 +154,7 @@ class Trainer:
     def error(self, clean, noise, timesteps, examples, captions, weights) -> torch.Tensor:
         noisy = self.scheduler.add_noise(clean, noise, timesteps)
         with self.autocast():
-            prediction = self.denoiser.predict(noisy, timesteps, examples, captions)
+            prediction = self.learner.predict(noisy, timesteps, examples, captions)
         return weighted_error(prediction, prediction_target(self.scheduler, clean, noise, timesteps), weights)
 
     def autocast(self):
@@ -168,7 +168,7 @@ class Trainer:
             probes = [self.probe_loss(examples) for examples in (self.training, self.heldout)]
             if self.config.samples:
                 shown = _spread(self.heldout or self.training, self.config.samples)
-                sheet = draw_pictures(self.denoiser, shown, self.scheduler, self.config, self.seed, self.autocast)
+                sheet = draw_pictures(self.learner, shown, self.scheduler, self.config, self.seed, self.autocast)
                 write_bytes(self.folder / SAMPLES / f"step_{state.step:06d}.png", encode_png(sheet))
         row = {
             "step": state.step,

@@ -17,7 +17,7 @@ from splatscope.restyle.style_training.tensor_files import read_tensors, write_t
 
 @dataclass
 class TrainingState:
-    """All that changes during training. What is random is drawn from the seed and the step's number, so it is no state."""
+    """All that changes during training. What is random follows from the seed and the step's number: it is no state."""
 
     parameters: list[torch.nn.Parameter]
     average: EMAModel | None

@@ -8,19 +8,20 @@ from typing import Any
 
 import torch
 
+from splatscope.restyle.base_model import LatentDiffusion, PromptEmbedding
 from splatscope.restyle.style_training.latent_cache import Example
 
 CACHED_CAPTIONS = 512
 
 
-class Denoiser:
+class Learner:
     """The base model, frozen; subclasses add what learns.
 
     Args:
-        model: a LatentDiffusion. Its weights stay as they are, its requires_grad flags do not.
+        model: its weights stay as they are, its requires_grad flags do not.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: LatentDiffusion):
         self.model = model
         self.device = model.device
         for module in (model.vae, model.unet, *model.text_encoders):
@@ -40,22 +41,27 @@ class Denoiser:
 
     def _prompt(self, examples: Sequence[Example], captions: Sequence[str]) -> dict[str, Any]:
         """The arguments by which U-Net and ControlNet are told captions and, of SDXL, sizes."""
-        hidden, pooled = self._embed(captions)
-        arguments: dict[str, Any] = {"encoder_hidden_states": hidden}
+        embedding = self._embed(captions)
+        arguments: dict[str, Any] = {"encoder_hidden_states": embedding.hidden}
         if self._wants_sizes:
-            sizes = torch.tensor([example.time_ids for example in examples], device=self.device, dtype=hidden.dtype)
-            arguments["added_cond_kwargs"] = {"text_embeds": pooled, "time_ids": sizes}
+            sizes = [example.time_ids for example in examples]
+            sizes = torch.tensor(sizes, device=self.device, dtype=embedding.hidden.dtype)
+            arguments["added_cond_kwargs"] = {"text_embeds": embedding.pooled, "time_ids": sizes}
         return arguments
 
     def _run_unet(self, noisy, timesteps, arguments) -> torch.Tensor:
         return self.model.unet(noisy, timesteps, **arguments, return_dict=False)[0]
 
-    def _embed(self, captions: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Hidden states [N, T, D] and, where the model has it, the pooled embedding [N, P]."""
-        hidden, pooled = zip(*(self._embed_one(caption) for caption in captions))
-        return torch.cat(hidden), None if pooled[0] is None else torch.cat(pooled)
+    def _embed(self, captions: Sequence[str]) -> PromptEmbedding:
+        return join_embeddings([self._embed_one(caption) for caption in captions])
 
-    def _embed_frozen(self, caption: str) -> tuple[torch.Tensor, torch.Tensor | None]:
-        with torch.no_grad():
-            embedding = self.model.encode_prompts([caption])
-        return embedding.hidden, embedding.pooled
+    def _embed_frozen(self, caption: str) -> PromptEmbedding:
+        # a caption left out is what guidance will lead away from: to SDXL that is not the text "", but zeros
+        return self.model.encode_prompts([caption]) if caption else self.model.encode_negative("", 1)
+
+
+def join_embeddings(embeddings: Sequence[PromptEmbedding]) -> PromptEmbedding:
+    """One embedding of the prompts of several."""
+    pooled = [embedding.pooled for embedding in embeddings]
+    hidden = torch.cat([embedding.hidden for embedding in embeddings])
+    return PromptEmbedding(hidden, None if pooled[0] is None else torch.cat(pooled))
