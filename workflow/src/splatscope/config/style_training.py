@@ -51,8 +51,8 @@ class TrainingConfig(Section):
     are. The average is less noisy than the last step of so few frames."""
 
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    """Arithmetic on CUDA; trained weights are always float32. "auto": bfloat16 where the device has it, else float16, which
-    needs its loss scaled. On the CPU everything is float32."""
+    """Arithmetic on CUDA; trained weights are always float32. "auto": bfloat16 where the device has it, else float16,
+    which needs its loss scaled. On the CPU everything is float32."""
     gradient_checkpointing: bool = False
     """Compute activations twice instead of keeping them: about a quarter slower, and a third of the memory."""
 
@@ -89,6 +89,8 @@ class TrainingConfig(Section):
             )
         if self.resolution < self.bucket_step:
             raise ValueError(f"bucket_step {self.bucket_step} is greater than resolution {self.resolution}")
+        if self.heldout_every == 1:
+            raise ValueError("heldout_every 1 leaves nothing to train on; 0 holds nothing out")
         return self
 
 
@@ -132,7 +134,7 @@ class ControlNetTrainingConfig(TrainingConfig):
     warmup_steps: Annotated[int, Field(ge=0)] = 500
     """Steps in which the learning rate rises from 0."""
     caption_dropout: Share = 0.5
-    """Share of frames shown without caption; as in the paper, so that the model reads the picture from its condition."""
+    """Share of frames shown without caption; as in the paper, so that the model reads the condition instead."""
     ema_decay: Share = 0.0
     """Decay of the exponential moving average of the trained weights; 0: off, because it doubles the memory of a model
     half as large as the U-Net, and many frames at a low rate average by themselves."""

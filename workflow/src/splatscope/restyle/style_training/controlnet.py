@@ -12,8 +12,10 @@ import torch
 from diffusers import ControlNetModel
 
 from splatscope.config.style_training import ControlNetTrainingConfig
+from splatscope.digests import code_digest
 from splatscope.errors import InputError
 from splatscope.files import sha256, write_json
+from splatscope.restyle import conditions
 from splatscope.restyle.base_model import LatentDiffusion
 from splatscope.restyle.conditions import DEPTH_RANGE_MM, condition_channels, condition_image
 from splatscope.restyle.detectors import Detectors
@@ -74,7 +76,8 @@ def train_controlnet(
     def draw(frame: Frame):
         return condition_image(condition, frame, depth_range_mm=depth_range_mm, detectors=detectors)
 
-    training, heldout = _encode_shards(shards, latents, config, draw, f"{condition} {depth_range_mm}", caption_of)
+    how = f"{condition} {depth_range_mm} {code_digest(conditions.__file__)}"
+    training, heldout = _encode_shards(shards, latents, config, draw, how, caption_of)
     log(
         f"{len(training)} frames of {len(shards)} shards to train on, {len(heldout)} held out; {latents.encoded} newly "
         "encoded"
@@ -147,13 +150,13 @@ def _encode_shards(
                 caption=caption_of(frame),
                 condition=lambda frame=frame: draw(frame),
             )
-            (heldout if held and len(shards) > 1 else training).append(example)
+            (heldout if held else training).append(example)
     if not training:
         raise InputError(
             ", ".join(str(shard) for shard in shards) or "shards",
             found="no frame to train on",
             expected="frames with exact maps",
-            remedy="render or simulate some; with one shard alone, set heldout_every to 0",
+            remedy="render or simulate some",
         )
     return training, heldout
 
