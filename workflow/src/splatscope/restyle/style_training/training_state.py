@@ -51,7 +51,7 @@ class TrainingState:
             "scaler": scaler,
             "averaged_steps": None if self.average is None else self.average.optimization_step,
         }
-        write_tensors(path, tensors, {"state": json.dumps(rest, sort_keys=True)})
+        write_tensors(path, tensors, {"state": json.dumps(rest)})
 
     def load(self, path: Path, identity: dict[str, Any]) -> None:
         """Take over a checkpoint.
