@@ -176,14 +176,15 @@ def load_base_model(
             remedy="name the folder that holds model_index.json; a single-file checkpoint is converted once by "
             "StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER)",
         )
+    transformers.utils.logging.disable_progress_bar()  # bars do not read well in a log
     index = read_json(index_path)
     suffixes = ("", "_2") if "text_encoder_2" in index else ("",)
     scheduler_config = _read_scheduler(folder)
     options = {"dtype": dtype, "allow_pickles": allow_pickles}
     vae_kind = _class_of(index, "vae", index_path)
-    vae = load_part(vae_kind, folder / "vae", dtype, allow_pickles=allow_pickles)
-    if getattr(vae.config, "force_upcast", False):  # XL's overflows in half precision
-        vae = vae.to(torch.float32)
+    vae = load_part(vae_kind, folder / "vae", torch.float32, allow_pickles=allow_pickles)
+    if not getattr(vae.config, "force_upcast", False):  # which XL's overflows without
+        vae = vae.to(dtype)
     unet = load_part(_class_of(index, "unet", index_path), folder / "unet", **options)
     text_encoders = tuple(
         load_part(_class_of(index, f"text_encoder{suffix}", index_path), folder / f"text_encoder{suffix}", **options)
