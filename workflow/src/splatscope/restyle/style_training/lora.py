@@ -15,6 +15,7 @@ from peft.utils import get_peft_model_state_dict
 from splatscope.config.style_training import StyleTrainingConfig
 from splatscope.errors import InputError
 from splatscope.restyle.base_model import LatentDiffusion, PromptEmbedding
+from splatscope.restyle.loras import remove_adapters
 from splatscope.restyle.style_training.buckets import bucket_sizes, check_bucket_step, choose_crop
 from splatscope.restyle.style_training.frames import StyleFrame, read_frames
 from splatscope.restyle.style_training.identity import training_identity
@@ -181,8 +182,8 @@ class LoraLearner(Learner):
     def remove_adapters(self) -> None:
         """Leave the base model as it was, but frozen."""
         self.model.unet.disable_gradient_checkpointing()
-        for name, module in self._adapted.items():
-            (module.delete_adapters if name == "unet" else module.delete_adapter)(ADAPTER)
+        for module in self._adapted.values():
+            remove_adapters(module)
 
 
 def _write_lora(path: Path, learner: LoraLearner, config: StyleTrainingConfig, seed: int, identity: dict) -> None:
