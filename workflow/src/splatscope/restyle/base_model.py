@@ -120,7 +120,7 @@ class LatentDiffusion:
     @torch.no_grad()
     def encode_prompts(self, prompts: Sequence[str]) -> PromptEmbedding:
         """Embeddings of prompts, in their order. A prompt longer than the encoder takes is cut, and the log says so."""
-        unique = {prompt: self._encode(prompt) for prompt in dict.fromkeys(prompts)}
+        unique = {prompt: self.encode_prompt(prompt) for prompt in dict.fromkeys(prompts)}
         hidden = torch.cat([unique[prompt].hidden for prompt in prompts])
         pooled = [unique[prompt].pooled for prompt in prompts]
         return PromptEmbedding(hidden, None if pooled[0] is None else torch.cat(pooled))
@@ -134,8 +134,9 @@ class LatentDiffusion:
     def _shift(self) -> float:
         return getattr(self.vae.config, "shift_factor", None) or 0.0
 
-    def _encode(self, prompt: str) -> PromptEmbedding:
-        """One prompt at a time, so that its bytes do not depend on its neighbours."""
+    def encode_prompt(self, prompt: str) -> PromptEmbedding:
+        """The embedding of one prompt, so that its bytes do not depend on its neighbours; gradients flow, for training
+        of the text encoders."""
         hidden, pooled = [], None
         for tokenizer, encoder in zip(self.tokenizers, self.text_encoders):
             length = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
