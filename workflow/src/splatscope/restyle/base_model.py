@@ -20,7 +20,7 @@ from splatscope.errors import InputError
 from splatscope.files import read_json
 from splatscope.restyle.conditions import condition_channels
 from splatscope.restyle.loras import merge_loras
-from splatscope.restyle.model_files import load_part, model_folder, model_licence
+from splatscope.restyle.model_files import first_line, load_part, model_folder, model_licence
 
 _CLASSES = {  # a model's index may name no others, so that it cannot choose what is run
     "vae": ("AutoencoderKL", "AutoencoderTiny"),
@@ -175,14 +175,15 @@ def load_base_model(
             remedy="name the folder that holds model_index.json; a single-file checkpoint is converted once by "
             "StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER)",
         )
+    transformers.utils.logging.disable_progress_bar()  # bars do not read well in a log
     index = read_json(index_path)
     suffixes = ("", "_2") if "text_encoder_2" in index else ("",)
     scheduler_config = _read_scheduler(folder)
     options = {"dtype": dtype, "allow_pickles": allow_pickles}
     vae_kind = _class_of(index, "vae", index_path)
-    vae = load_part(vae_kind, folder / "vae", dtype, allow_pickles=allow_pickles)
-    if getattr(vae.config, "force_upcast", False):  # XL's overflows in half precision
-        vae = vae.to(torch.float32)
+    vae = load_part(vae_kind, folder / "vae", torch.float32, allow_pickles=allow_pickles)
+    if not getattr(vae.config, "force_upcast", False):  # which XL's overflows without
+        vae = vae.to(dtype)
     unet = load_part(_class_of(index, "unet", index_path), folder / "unet", **options)
     text_encoders = tuple(
         load_part(_class_of(index, f"text_encoder{suffix}", index_path), folder / f"text_encoder{suffix}", **options)
@@ -252,7 +253,7 @@ def _load_tokenizer(index: dict, part: str, folder: Path):
     except Exception as error:  # the tokenizers library raises bare Exception for a broken vocabulary
         raise InputError(
             folder / part,
-            found=str(error).splitlines()[0],
+            found=first_line(error),
             expected=f"a {kind.__name__}",
             remedy="download the whole model",
         ) from error

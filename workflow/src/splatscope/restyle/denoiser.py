@@ -22,8 +22,12 @@ class MemoryLimit:
 
     def __init__(self, model: LatentDiffusion, batch_size: int):
         self._model = model
+        self.size = self._frames(model, batch_size)
+
+    @staticmethod
+    def _frames(model: LatentDiffusion, asked: int) -> int:
         # kernels on a CPU gain little from batches, and their last bits depend on the batch's size
-        self.size = 1 if model.device.type == "cpu" else min(batch_size, model.largest_batch or batch_size)
+        return 1 if model.device.type == "cpu" else min(asked, model.largest_batch or asked)
 
     def run(self, count: int, call: Callable[[slice], Result]) -> list[Result]:
         """`call(rows)` for consecutive slices that cover range(count).

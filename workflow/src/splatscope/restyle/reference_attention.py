@@ -47,9 +47,11 @@ class ReferenceAttention:
     def _mode(self, mode: str, unprompted: int) -> Iterator[None]:
         for attention in self._attentions.values():
             attention.mode, attention.unprompted = mode, unprompted
-        yield
-        for attention in self._attentions.values():
-            attention.mode = "own"
+        try:
+            yield
+        finally:
+            for attention in self._attentions.values():
+                attention.mode = "own"
 
 
 class _SharedAttention:
