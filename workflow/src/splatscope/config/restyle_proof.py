@@ -44,8 +44,6 @@ class ProofConfig(Section):
     style_frames: str = "resources/mini/style_features.safetensors"
     """Folder of real frames (PNG or JPEG) that restyled ones should come close to, or a .safetensors of their features.
     """
-    style_crop: tuple[int, int, int, int] | None = None
-    """Part of each frame in that folder that counts: x, y, width, height in pixels. null: all of it."""
     inception_weights: str | None = None
     """File weights-inception-2015-12-05-6726825d.pth of torch-fidelity, for FID and KID. Null: the same formulas over
     EfficientNet-Lite0's features, under names that say so."""

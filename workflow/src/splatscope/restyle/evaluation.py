@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from splatscope.config.restyle_proof import ProofConfig
-from splatscope.evaluate.similarity import load_lpips
+from splatscope.evaluate.similarity import Lpips, load_lpips
 from splatscope.files import write_json, write_text
 from splatscope.images import to_float
 from splatscope.restyle.consistency import consistency_figures
@@ -58,8 +58,7 @@ def evaluate_restyling(
     judge = _Judge(
         load_segmenter(segmenter_file, where),
         group_of_class(class_table),
-        load_feature_network(config.inception_weights, where),
-        config,
+        load_style_set(config, where),
         load_lpips(lpips_weights),
         seed,
     )
@@ -81,7 +80,7 @@ def evaluate_restyling(
         "dropped": dropped,
         "classes": GROUP_NAMES,
         "segmenter": f"{judge.segmenter.architecture}, from {judge.segmenter.start}",
-        "style_set": judge.style.provenance,
+        "style_set": _describe(judge.style.style.provenance),
         "strip_columns": COLUMNS,
         **judge.names,
         "rows": rows,
@@ -94,46 +93,24 @@ def evaluate_restyling(
 class _Judge:
     """What all variants are measured with."""
 
-    def __init__(
-        self,
-        segmenter: Segmenter,
-        group_of: np.ndarray,
-        network: FeatureNetwork,
-        config: ProofConfig,
-        lpips,
-        seed: int,
-    ):
-        self.segmenter, self._group_of, self._network = segmenter, group_of, network
-        self.style: StyleSet = load_style_set(config.style_frames, network, config.style_crop)
-        self._lpips, self._config, self._seed = lpips, config, seed
+    def __init__(self, segmenter: Segmenter, group_of: np.ndarray, style: StyleSet, lpips: Lpips | None, seed: int):
+        self.segmenter, self._group_of, self.style, self._lpips, self._seed = segmenter, group_of, style, lpips, seed
         self.names: dict[str, str] = {}
 
     def row(self, variant: str, raw: list[Clip], restyled: list[Clip]) -> dict:
         """Figures of one variant; `raw` clips hold every frame of the restyled ones, and those dropped."""
         pairs = [(unstyled[key], clip[key].rgb) for unstyled, clip in zip(raw, restyled) for key in sorted(clip)]
         counts = count_pixels(self.segmenter, (self._labelled(frame, image) for frame, image in pairs))
-        features = self._network(within_view(frame, image) for frame, image in pairs)
-        config = self._config
-        distance = style_distance(
-            features,
-            self.style,
-            self._network,
-            subset_size=config.kernel_subset_size,
-            subsets=config.kernel_subsets,
-            seed=self._seed,
-        )
+        shown = [within_view(frame, image) for frame, image in pairs]
+        distance = self.style.distance(shown, self._seed)
         total = sum(map(len, raw))
-        varied = np.random.default_rng([self._seed, 712]).permutation(len(pairs))
+        self.names = {name: value for name, value in distance.items() if name.endswith(("_name", "_remark"))}
+        spread = distance["feature_diversity"]
+        self.names["diversity_name"] = f"cosine distance ({self.style.network.name})"
         if self._lpips:
-            spread = diversity([to_float(pairs[i][1]) for i in varied], self._lpips)
-        else:
-            spread = feature_diversity(features[varied])
-        self.names = {
-            "style_distance_name": distance.frechet_name,
-            "kernel_distance_name": distance.kernel_name,
-            "style_distance_remark": distance.remark,
-            "diversity_name": f"LPIPS ({self._lpips.network})" if self._lpips else f"cosine ({self._network.name})",
-        }
+            order = np.random.default_rng([self._seed, 712]).permutation(len(pairs))
+            spread = diversity([to_float(pairs[i][1]) for i in order], self._lpips)
+            self.names["diversity_name"] = f"LPIPS ({self._lpips.network})"
         return {
             "variant": variant,
             "frames": len(pairs),
@@ -141,9 +118,7 @@ class _Judge:
             "miou": mean_iou(counts),
             "iou": class_ious(counts),
             **_consistency(raw, restyled),
-            "style_distance": distance.frechet,
-            "kernel_distance": distance.kernel,
-            "kernel_distance_std": distance.kernel_std,
+            **{name: distance[name] for name in ("style_distance", "style_distance_std", "frechet_distance")},
             "diversity": spread,
         }
 
@@ -176,3 +151,9 @@ def _runs(keys: list[str], clip: Clip) -> Iterator[list[str]]:
 
 def _read(path: str | Path, maps: Sequence[str], keys: set[str] | None = None) -> Clip:
     return {frame.key: frame for frame in read_shard(path, maps=maps, keys=keys)}
+
+
+def _describe(provenance: dict) -> str:
+    """What a style set is, in a few words."""
+    what = provenance.get("name") or provenance.get("folder") or "frames of unknown origin"
+    return f"{what}, {len(provenance.get('files', ()))} frames"
