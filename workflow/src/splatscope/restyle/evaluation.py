@@ -19,14 +19,8 @@ from splatscope.restyle.labelled_images import GROUP_NAMES, group_of_class, labe
 from splatscope.restyle.pictures import COLUMNS
 from splatscope.restyle.segmenter import Segmenter, class_ious, count_pixels, load_segmenter, mean_iou
 from splatscope.restyle.stage import torch_device
-from splatscope.restyle.style_distance import diversity, feature_diversity, style_distance
-from splatscope.restyle.style_features import (
-    FeatureNetwork,
-    StyleSet,
-    load_feature_network,
-    load_style_set,
-    within_view,
-)
+from splatscope.restyle.style_distance import StyleSet, diversity, load_style_set
+from splatscope.restyle.style_features import within_view
 from splatscope.shards import Frame, read_shard
 
 Clip = dict[str, Frame]  # frames of one shard by key

@@ -91,6 +91,10 @@ class Propagation:
         if cover < KEY_FRAME_COVER or self._age >= KEY_FRAME_INTERVAL:
             self._key, self._key_positions, self._age = source, pixel_centres(*source.surfaces.shape), 0
 
+    def forget(self) -> None:
+        """A frame is left out: what came before cannot be followed past it."""
+        self._previous = None
+
 
 def blend(foretold: Foretold, drawn: np.ndarray) -> np.ndarray:
     """float32 [H, W, 3]: the foretold picture as far as it is trusted, else the drawn one.

@@ -57,8 +57,8 @@ def train_judge(
 ) -> None:
     """Train the segmenter of a judge, "gate" or "evaluation", on unstyled frames of these shards.
 
-    The evaluation's learns from `config.segmenter_frames` instead when the recipe is the paper's. Raises InputError when
-    there is nothing to learn from.
+    The evaluation's learns from `config.segmenter_frames` instead when the recipe is the paper's. Raises InputError
+    when there is nothing to learn from.
     """
     recipe = config.segmenter if judge == "evaluation" and config.segmenter == "paper" else "demo"
     if recipe == "paper" and config.segmenter_frames:
@@ -152,6 +152,7 @@ def _restyled(
         names = ("outcome", "score", "strength", "tries", "blended")
         rows.append({"key": frame.key} | {name: certificate.get(name) for name in names})
         if image is None:
+            clip.drop()
             continue
         clip.accept(frame, to_float(image))
         yield replace(frame, rgb=image, meta=frame.meta | {"restyle": about | certificate})
