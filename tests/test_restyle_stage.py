@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+
 from proof_material import CLASS_TABLE, NearestColour, frame
 from restyle_material import make_model
-
 from splatscope.config.restyle import RestyleConfig
 from splatscope.config.restyle_proof import ProofConfig
 from splatscope.errors import InputError
