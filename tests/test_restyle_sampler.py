@@ -212,7 +212,7 @@ class TestTiles:
             return type("Output", (), {"sample": noisy * 0.5})
 
         def residuals(noisy, times, *, controlnet_cond, **_):
-            assert controlnet_cond.shape[2:] == tuple(8 * side for side in noisy.shape[2:])
+            assert controlnet_cond.shape[2:] == noisy.shape[2:]
             return [], torch.zeros(())
 
         local = replace(
@@ -252,6 +252,7 @@ class _Called(torch.nn.Module):
     def __init__(self, function, config):
         super().__init__()
         self.function, self.config = function, config
+        self.controlnet_cond_embedding = torch.nn.AvgPool2d(8)
 
     def forward(self, *values, **keywords):
         return self.function(*values, **keywords)

@@ -18,7 +18,7 @@ import transformers
 from splatscope.config.restyle import ControlNetSetting, LoraSetting
 from splatscope.errors import InputError
 from splatscope.files import read_json
-from splatscope.restyle.conditions import condition_channels
+from splatscope.restyle.controlnets import LoadedControlNet, load_controlnet
 from splatscope.restyle.loras import merge_loras
 from splatscope.restyle.model_files import first_line, load_part, model_folder, model_licence
 
@@ -47,15 +47,6 @@ class PromptEmbedding:
         return PromptEmbedding(
             torch.zeros_like(self.hidden), None if self.pooled is None else torch.zeros_like(self.pooled)
         )
-
-
-@dataclass(frozen=True)
-class LoadedControlNet:
-    """A ControlNet, what it is shown, and the factor of what it adds."""
-
-    model: torch.nn.Module
-    condition: str
-    weight: float
 
 
 @dataclass
@@ -193,12 +184,9 @@ def load_base_model(
     tokenizers = tuple(_load_tokenizer(index, f"tokenizer{suffix}", folder) for suffix in suffixes)
     _check_parts(folder, vae, unet, text_encoders)
     latent_scale = _latent_scale(vae)
-    loaded = tuple(
-        LoadedControlNet(
-            _load_controlnet(setting, folder, unet, latent_scale, options).to(device), setting.condition, setting.weight
-        )
-        for setting in controlnets
-    )
+    loaded = tuple(load_controlnet(setting, folder, unet, latent_scale, **options) for setting in controlnets)
+    for controlnet in loaded:
+        controlnet.model.to(device)
     merge_loras(unet, text_encoders, loras)
     return LatentDiffusion(
         name=str(source) if folder != Path(source) else folder.name,
@@ -287,27 +275,3 @@ def _check_parts(folder: Path, vae, unet, text_encoders) -> None:
                 expected=f"{right}, {meaning}",
                 remedy="use a text-to-image model (no inpainting, refiner or instruction model), all parts of one",
             )
-
-
-def _load_controlnet(setting: ControlNetSetting, base: Path, unet, latent_scale: int, options: dict):
-    inside = base / setting.model
-    folder = inside if inside.is_dir() else model_folder(setting.model, f"a ControlNet for {setting.condition}")
-    model = load_part(diffusers.ControlNetModel, folder, **options)
-    channels = condition_channels(setting.condition)
-    pixels = 2 ** (len(model.config.conditioning_embedding_out_channels) - 1)
-    for what, found, right, meaning in [
-        ("cross_attention_dim", model.config.cross_attention_dim, unet.config.cross_attention_dim, "the U-Net's"),
-        ("block_out_channels", [*model.config.block_out_channels], [*unet.config.block_out_channels], "the U-Net's"),
-        ("in_channels", model.config.in_channels, unet.config.in_channels, "the U-Net's"),
-        ("conditioning_channels", model.config.conditioning_channels, channels, f"what {setting.condition} has"),
-        ("conditioning_embedding_out_channels", f"{pixels} pixels", f"{latent_scale} pixels", "one latent"),
-    ]:
-        if found != right:
-            raise InputError(
-                folder / "config.json",
-                what,
-                found=str(found),
-                expected=f"{right}, {meaning}",
-                remedy="use a ControlNet trained for this base model and this condition",
-            )
-    return model
