@@ -42,8 +42,8 @@ class Gate:
     def __call__(self, frame: Frame, restyle: Restyle) -> GateResult:
         """Restyle a frame at falling strengths until every region keeps its score.
 
-        When none does, the try with the fewest failed regions is blended with the raw frame around the offending regions; when that does not
-        mend it, or would take more than `max_blended` of the image, the frame is dropped.
+        When none does, the try with the fewest failed regions is blended with the raw frame around these; when that
+        does not mend it, or would take more than `max_blended` of the image, the frame is dropped.
         """
         reference = self.judge.reference(frame)
         tries: list[tuple[float, np.ndarray, list[RegionScore]]] = []
