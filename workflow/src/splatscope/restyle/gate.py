@@ -42,8 +42,8 @@ class Gate:
     def __call__(self, frame: Frame, restyle: Restyle) -> GateResult:
         """Restyle a frame at falling strengths until every region keeps its score.
 
-        When none does, the best try is blended with the raw frame around the offending regions; when that does not
-        mend it, or would take more than `max_blended` of the image, the frame is dropped.
+        When none does, the try with the fewest failed regions is blended with the raw frame around these; when that
+        does not mend it, or would take more than `max_blended` of the image, the frame is dropped.
         """
         reference = self.judge.reference(frame)
         tries: list[tuple[float, np.ndarray, list[RegionScore]]] = []
@@ -53,7 +53,7 @@ class Gate:
             tries.append((strength, image, scores))
             if not self._failed(scores):
                 return self._result("passed", tries, image, scores, strength)
-        strength, image, scores = max(tries, key=lambda item: lowest(item[2]))
+        strength, image, scores = max(tries, key=lambda item: (-len(self._failed(item[2])), lowest(item[2])))
         mended, blended = self._mend(reference, image, scores)
         if blended <= self.config.max_blended:
             mended_scores = self.judge.scores(reference, mended)

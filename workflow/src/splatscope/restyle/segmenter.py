@@ -11,12 +11,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from splatscope.classes import IGNORE_ID
 from splatscope.errors import InputError
-from splatscope.files import atomic_path
+from splatscope.files import write_bytes
 from splatscope.restyle.labelled_images import GROUP_NAMES, LabelledImage
 from splatscope.restyle.segmentation_networks import Architecture, build_network
 
@@ -67,8 +67,7 @@ class Segmenter:
             "classes": GROUP_NAMES,
         }
         weights = {name: value.cpu().contiguous() for name, value in self.network.state_dict().items()}
-        with atomic_path(path) as temporary:
-            save_file(weights, temporary, metadata={"segmenter": json.dumps(about, sort_keys=True)})
+        write_bytes(path, save(weights, metadata={"segmenter": json.dumps(about, sort_keys=True)}))
 
 
 def load_segmenter(path: str | Path, device: torch.device | str = "cpu") -> Segmenter:

@@ -141,5 +141,5 @@ def _remark(images: int, style_images: int, dimensions: int) -> str:
     state = "rank deficient" if fewest <= dimensions else "poorly determined"
     return (
         f"{images} and {style_images} images for {dimensions} dimensions: covariances are {state}, so the Fréchet "
-        "distance is biased upwards and comparable only between sets of equal size; the kernel distance has no such bias."
+        "distance is biased upwards and comparable only between sets of equal size; the kernel distance is not."
     )

