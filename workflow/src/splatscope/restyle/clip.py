@@ -158,7 +158,7 @@ class _Fit:
 
 def restyle_clip(restyler: ClipRestyler, frames: Iterable[Frame]) -> Iterator[np.ndarray]:
     """float32 [H, W, 3] in 0..1 for each frame of the restyler's clip, as they come. However long the clip, it holds
-    one batch of frames, or with the mode "full" a key frame and the frame before."""
+    one batch of frames, or with the mode "full" the frame before."""
     if restyler.mode != "full":
         remaining = iter(frames)
         while batch := list(islice(remaining, restyler.batch_size)):

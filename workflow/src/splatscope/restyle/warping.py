@@ -38,62 +38,38 @@ def surfaces_of(frame: Frame) -> np.ndarray:
 def carry_image(
     image: np.ndarray, positions: np.ndarray, source_surfaces: np.ndarray, surfaces: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The image float32 [H, W, C] at the positions (Catmull-Rom bicubic, held within the range of what it draws on).
+    """The image float32 [H, W, C] at the positions, by Catmull-Rom's bicubic kernel.
 
-    Returns the picture and float32 [H, W]: how much of the bicubic kernel lies on the pixel's own surface, 0 to 1 (at
-    0 the picture is 0).
+    Returns the picture and float32 [H, W]: how much of the kernel lies on the pixel's own surface, 0 to 1. Where that
+    is little the picture is 0, and so is the share.
     """
-    return _resample(image, positions, source_surfaces, surfaces, _catmull_rom, 4)
-
-
-def carry_positions(
-    positions_of_source: np.ndarray, positions: np.ndarray, source_surfaces: np.ndarray, surfaces: np.ndarray
-) -> np.ndarray:
-    """Positions in a third picture: those of the source [H, W, 2], found through the positions in the source."""
-    displacement = positions_of_source - pixel_centres(*positions_of_source.shape[:2])
-    carried, share = _resample(displacement, positions, source_surfaces, surfaces, _linear, 2)
-    return np.where(share[..., None] >= 0.25, positions + carried, np.float32(np.nan))
-
-
-def _resample(image, positions, source_surfaces, surfaces, kernel, taps):
-    height, width = image.shape[:2]
-    seen = np.isfinite(positions).all(-1)
-    rows, columns = np.nonzero(seen)
+    height, width, channels = image.shape
+    rows, columns = np.nonzero(np.isfinite(positions).all(-1))
     x, y = (positions[rows, columns] - np.float32(0.5)).T
     own = surfaces[rows, columns]
     left, top = np.floor(x), np.floor(y)
-    across, down = kernel(x - left), kernel(y - top)
-    left, top = left.astype(np.int64) - (taps // 2 - 1), top.astype(np.int64) - (taps // 2 - 1)
-    usable = np.isfinite(image).all(-1)
-    clean = np.where(usable[..., None], image, 0).reshape(height * width, -1)
-    fits = np.where(usable, source_surfaces, -1).ravel()
-    total = np.zeros((len(x), clean.shape[1]), np.float32)
+    across, down = _catmull_rom(x - left), _catmull_rom(y - top)
+    # a border of nobody's surface, so that the kernel may reach out of the picture
+    values = np.pad(image, ((4, 4), (4, 4), (0, 0))).reshape(-1, channels)
+    owners = np.pad(source_surfaces, 4, constant_values=-1).ravel()
+    stride = width + 8
+    corner = (np.clip(top, -2, height).astype(np.int64) + 3) * stride + np.clip(left, -2, width).astype(np.int64) + 3
+    total = np.zeros((len(x), channels), np.float32)
     weights, share = np.zeros(len(x), np.float32), np.zeros(len(x), np.float32)
-    low, high = np.full_like(total, np.inf), np.full_like(total, -np.inf)
-    for j in range(taps):
-        row = np.clip(top + j, 0, height - 1) * width
-        for i in range(taps):
-            place = row + np.clip(left + i, 0, width - 1)
-            inside = fits[place] == own
-            weight = down[j] * across[i] * inside
-            values = clean[place]
-            total += weight[:, None] * values
+    for j in range(4):
+        for i in range(4):
+            place = corner + (j * stride + i)
+            weight = down[j] * across[i] * (owners[place] == own)
+            total += weight[:, None] * values[place]
             weights += weight
             share += np.abs(weight)
-            low = np.where(inside[:, None], np.minimum(low, values), low)
-            high = np.where(inside[:, None], np.maximum(high, values), high)
     whole = sum(np.abs(weight) for weight in across) * sum(np.abs(weight) for weight in down)
     good = weights > 0.25  # where little is left of the kernel its negative lobes would be blown up
-    result = np.zeros((height, width, clean.shape[1]), np.float32)
-    covered = np.zeros((height, width), np.float32)
+    result, covered = np.zeros_like(image), np.zeros((height, width), np.float32)
     rows, columns = rows[good], columns[good]
-    result[rows, columns] = np.clip(total[good] / weights[good, None], low[good], high[good])
+    result[rows, columns] = total[good] / weights[good, None]
     covered[rows, columns] = (share / whole)[good]
     return result, covered
-
-
-def _linear(t: np.ndarray) -> tuple[np.ndarray, ...]:
-    return 1 - t, t
 
 
 def _catmull_rom(t: np.ndarray) -> tuple[np.ndarray, ...]:
