@@ -139,7 +139,7 @@ def test_guide_that_changes_nothing(models, name, scheduler):
 
 @pytest.mark.parametrize("scheduler", ["dpmpp_2m_karras", "dpmpp_2m", "euler"])
 def test_guide_leads_where_it_wants(plain, scheduler):
-    """A guide that insists on other latents ends at the picture of these. (DDIM's schedule ends in a trace of noise.)"""
+    """A guide that insists on other latents ends at the picture of these."""
     config = CONFIG.model_copy(update={"scheduler": scheduler})
     images, wanted = pictures(1, 64, 64), plain.encode_images(pictures(1, 64, 64, seed=9))
     given = plain, images, [], ["liver"], config, noise_for(plain, 1, 64, 64)

@@ -20,7 +20,7 @@ from splatscope.errors import InputError
 from splatscope.files import read_json
 from splatscope.restyle.conditions import condition_channels
 from splatscope.restyle.loras import merge_loras
-from splatscope.restyle.model_files import load_part, model_folder, model_licence
+from splatscope.restyle.model_files import first_line, load_part, model_folder, model_licence
 
 _CLASSES = {  # a model's index may name no others, so that it cannot choose what is run
     "vae": ("AutoencoderKL", "AutoencoderTiny"),
@@ -254,7 +254,7 @@ def _load_tokenizer(index: dict, part: str, folder: Path):
     except Exception as error:  # the tokenizers library raises bare Exception for a broken vocabulary
         raise InputError(
             folder / part,
-            found=str(error).splitlines()[0],
+            found=first_line(error),
             expected=f"a {kind.__name__}",
             remedy="download the whole model",
         ) from error

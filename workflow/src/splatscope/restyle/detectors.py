@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from splatscope.errors import InputError
+from splatscope.restyle.model_files import first_line
 from splatscope.shards import Frame
 
 
@@ -61,23 +62,20 @@ class Detectors:
 
     def _load(self, name: str):
         detector = _DETECTORS[name]
-        with warnings.catch_warnings():  # it imports all its detectors, and warns of libraries that others would need
-            warnings.simplefilter("ignore")
-            import controlnet_aux
-
-        kind = getattr(controlnet_aux, detector.class_name)
-        if not detector.weights:
-            return kind()
         path = self._folder / detector.weights
         remedy = (
             f"huggingface-cli download {detector.source} {detector.weights} --local-dir {self._folder}, "
             "or choose an exact condition"
         )
-        if not path.is_file():
+        if detector.weights and not path.is_file():
             raise InputError(path, found="no such file", expected=f"the weights of {name}", remedy=remedy)
+        with warnings.catch_warnings():  # it imports all its detectors, and warns of libraries that others would need
+            warnings.simplefilter("ignore")
+            import controlnet_aux
+        kind = getattr(controlnet_aux, detector.class_name)
+        if not detector.weights:
+            return kind()
         try:
             return kind.from_pretrained(str(self._folder), filename=detector.weights).to(self._device)
-        except (RuntimeError, KeyError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
-            raise InputError(
-                path, found=str(error).splitlines()[0], expected=f"the weights of {name}", remedy=remedy
-            ) from error
+        except (RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
+            raise InputError(path, found=first_line(error), expected=f"the weights of {name}", remedy=remedy) from error

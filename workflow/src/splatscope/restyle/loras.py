@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from safetensors import SafetensorError
 
 from splatscope.config.restyle import LoraSetting
 from splatscope.errors import InputError
-from splatscope.restyle.model_files import PICKLES
+from splatscope.restyle.model_files import PICKLES, first_line
 
 _REMEDY = "use LoRAs that were trained for this base model; restyle.model and restyle.loras name both"
 
@@ -40,7 +41,9 @@ def merge_loras(unet: torch.nn.Module, text_encoders: Sequence[torch.nn.Module],
         _check_fit(path, weights, parts)
         for prefix, part in parts.items():
             if any(key.startswith(f"{prefix}.") for key in weights):
-                _inject(part, prefix, weights, alphas, metadata, f"lora_{number}")
+                with warnings.catch_warnings():  # that there is more than one LoRA is wanted
+                    warnings.filterwarnings("ignore", message="Already found a `peft_config`")
+                    _inject(part, prefix, weights, alphas, metadata, f"lora_{number}")
                 names[prefix].append((f"lora_{number}", lora.weight))
     for prefix, part in parts.items():
         if names[prefix]:
@@ -79,7 +82,7 @@ def _read(path: Path, unet: torch.nn.Module) -> tuple[dict[str, torch.Tensor], d
     except (SafetensorError, OSError, ValueError, KeyError, IndexError) as error:
         raise InputError(
             path,
-            found=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            found=first_line(error),
             expected="a LoRA in diffusers' or kohya's format",
             remedy="download or train the LoRA again",
         ) from error
