@@ -98,7 +98,9 @@ def test_an_interrupted_training_ends_with_the_same_bytes(folder, shards, tmp_pa
             torch.manual_seed(len(name))  # must not matter
             out = tmp_path / name / "controlnet_scene"
             train_controlnet(base, shards, "scene", TINY, out, seed=7, log=quiet, stop_at=stop)
-        files = [path for path in sorted((tmp_path / name).rglob("*")) if path.is_file() and "latents" not in path.parts]
+        files = [
+            path for path in sorted((tmp_path / name).rglob("*")) if path.is_file() and "latents" not in path.parts
+        ]
         contents[name] = {path.relative_to(tmp_path / name): path.read_bytes() for path in files}
     assert contents["whole"] == contents["interrupted"]
     assert {path.name for path in contents["whole"]} == {
