@@ -77,7 +77,7 @@ def train_controlnet(
         return condition_image(condition, frame, depth_range_mm=depth_range_mm, detectors=detectors)
 
     how = f"{condition} {depth_range_mm} {code_digest(conditions.__file__)}"
-    training, heldout = _encode_shards(shards, latents, config, draw, how, caption_of)
+    training, heldout = encode_shards(shards, latents, config, draw, how, caption_of)
     log(
         f"{len(training)} frames of {len(shards)} shards to train on, {len(heldout)} held out; {latents.encoded} newly "
         "encoded"
@@ -129,7 +129,7 @@ class ControlNetLearner(Learner):
         return self._run_unet(noisy, timesteps, arguments)
 
 
-def _encode_shards(
+def encode_shards(
     shards, latents: LatentCache, config: ControlNetTrainingConfig, draw, how: str, caption_of
 ) -> tuple[list[Example], list[Example]]:
     """Pictures to train on and held-out ones; `how` tells the conditions that `draw` makes from all others."""

@@ -51,6 +51,12 @@ def list_frames(folder: str | Path) -> list[Path]:
     return paths
 
 
+def frame_files(folder: str | Path) -> list[Path]:
+    """The images of a folder and their captions: all files that a training depends on. Raises as list_frames does."""
+    images = list_frames(folder)
+    return images + sorted({path.with_suffix(".txt") for path in images if path.with_suffix(".txt").is_file()})
+
+
 def read_frames(
     folder: str | Path, trigger_words: str, min_frames: int, log: Callable[[str], None] = lambda line: None
 ) -> list[StyleFrame]:
