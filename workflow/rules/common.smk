@@ -110,12 +110,17 @@ def restyle_settings(variant):
     return chosen.model_copy(update={"model": shipped(chosen.model)}).model_dump(mode="json")
 
 
+def weight_files(place):
+    """The weights in a folder on this machine; a hub id has none here."""
+    return sorted(map(str, Path(place).rglob("*.safetensors")))
+
+
 def style_files(variant):
-    """Weights on this machine that a variant of restyle reads; a hub id has none."""
+    """Weights that a variant of restyle reads; a LoRA may be one that train_style is still to make."""
     chosen = CONFIG.restyle.variant(variant)
-    places = [shipped(chosen.model), *(lora.path for lora in chosen.loras), *(net.model for net in chosen.controlnets)]
-    found = [Path(place) for place in places if place and Path(place).exists()]
-    return sorted({str(file) for place in found for file in ([place] if place.is_file() else place.rglob("*.safetensors"))})
+    folders = [shipped(chosen.model), *(net.model for net in chosen.controlnets)]
+    loras = [lora.path for lora in chosen.loras if lora.path.endswith(".safetensors")]
+    return sorted({file for folder in folders for file in weight_files(folder)} | set(loras))
 
 
 def proof_settings():

@@ -11,7 +11,7 @@ except InputError as error:
 rule train_style:
     input:
         frames=STYLE_FRAMES,
-        model=sorted(Path(CONFIG.restyle.model).glob("*/*.safetensors")),
+        model=weight_files(shipped(CONFIG.restyle.model)),
     output:
         lora="results/style/pytorch_lora_weights.safetensors",
         curve="results/style/curve.csv",
@@ -24,7 +24,7 @@ rule train_style:
         gpu=GPUS,
     params:
         config=settings("style_training"),
-        model=CONFIG.restyle.model,
+        model=shipped(CONFIG.restyle.model),
         allow_pickles=CONFIG.restyle.allow_pickles,
         seed=CONFIG.seed,
         device=CONFIG.device,

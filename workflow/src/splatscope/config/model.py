@@ -20,6 +20,7 @@ from splatscope.config.restyle import RestyleConfig
 from splatscope.config.section import Section
 from splatscope.config.simulate import SimulateConfig
 from splatscope.config.splat import SplatConfig
+from splatscope.config.style_training import StyleTrainingConfig
 
 
 class Config(Section):
@@ -54,6 +55,8 @@ class Config(Section):
     """Instruments of the other world laid into finished frames."""
     restyle: RestyleConfig = RestyleConfig()
     """Rendered frames to realistic ones."""
+    style_training: StyleTrainingConfig = StyleTrainingConfig()
+    """A LoRA of the look of your own real frames, for restyle.loras."""
     annotate: AnnotateConfig = AnnotateConfig()
     """Frame shards to the dataset."""
     evaluate: EvaluateConfig = EvaluateConfig()
