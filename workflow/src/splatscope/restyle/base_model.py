@@ -40,9 +40,6 @@ class PromptEmbedding:
     hidden: torch.Tensor  # [N, tokens, channels]
     pooled: torch.Tensor | None = None  # [N, channels]; XL alone has it
 
-    def rows(self, index: slice) -> PromptEmbedding:
-        return PromptEmbedding(self.hidden[index], None if self.pooled is None else self.pooled[index])
-
     def zeroed(self) -> PromptEmbedding:
         return PromptEmbedding(
             torch.zeros_like(self.hidden), None if self.pooled is None else torch.zeros_like(self.pooled)
