@@ -19,7 +19,7 @@ from splatscope.config.restyle import ControlNetSetting, LoraSetting
 from splatscope.errors import InputError
 from splatscope.files import read_json
 from splatscope.restyle.controlnets import LoadedControlNet, load_controlnet
-from splatscope.restyle.loras import merge_loras
+from splatscope.restyle.loras import lora_file, merge_loras
 from splatscope.restyle.model_files import first_line, load_part, model_folder, model_licence
 
 _CLASSES = {  # a model's index may name no others, so that it cannot choose what is run
@@ -39,9 +39,6 @@ class PromptEmbedding:
 
     hidden: torch.Tensor  # [N, tokens, channels]
     pooled: torch.Tensor | None = None  # [N, channels]; XL alone has it
-
-    def rows(self, index: slice) -> PromptEmbedding:
-        return PromptEmbedding(self.hidden[index], None if self.pooled is None else self.pooled[index])
 
     def zeroed(self) -> PromptEmbedding:
         return PromptEmbedding(
@@ -65,6 +62,7 @@ class LatentDiffusion:
     dtype: torch.dtype
     latent_scale: int  # pixels per latent along a side
     zero_empty_prompt: bool = False  # whether the empty negative prompt is zeros, as XL was trained
+    asset_licences: dict[str, str] = field(default_factory=dict)  # of everything that went in, by name
     largest_batch: int | None = None  # images at a time that memory was found to hold; None: never ran out
     _truncated: set[str] = field(default_factory=set, repr=False)
 
@@ -174,7 +172,7 @@ def load_base_model(
     options = {"dtype": dtype, "allow_pickles": allow_pickles}
     vae_kind = _class_of(index, "vae", index_path)
     vae = load_part(vae_kind, folder / "vae", torch.float32, allow_pickles=allow_pickles)
-    if not getattr(vae.config, "force_upcast", False):  # which XL's overflows without
+    if dtype != torch.float32 and not getattr(vae.config, "force_upcast", False):  # XL's overflows in half precision
         vae = vae.to(dtype)
     unet = load_part(_class_of(index, "unet", index_path), folder / "unet", **options)
     text_encoders = tuple(
@@ -188,9 +186,11 @@ def load_base_model(
     for controlnet in loaded:
         controlnet.model.to(device)
     merge_loras(unet, text_encoders, loras)
+    name, licence = str(source) if folder != Path(source) else folder.name, model_licence(folder)
+    lora_files = [lora_file(lora.path) for lora in loras]
     return LatentDiffusion(
-        name=str(source) if folder != Path(source) else folder.name,
-        licence=model_licence(folder),
+        name=name,
+        licence=licence,
         vae=vae.to(device),
         unet=unet.to(device),
         text_encoders=tuple(encoder.to(device) for encoder in text_encoders),
@@ -200,6 +200,11 @@ def load_base_model(
         device=torch.device(device),
         dtype=dtype,
         latent_scale=latent_scale,
+        asset_licences={
+            name: licence,
+            **{setting.model: controlnet.licence or licence for setting, controlnet in zip(controlnets, loaded)},
+            **{file.name: model_licence(file.parent) for file in lora_files},
+        },
         zero_empty_prompt=bool(index.get("force_zeros_for_empty_prompt", False)),
     )
 

@@ -11,7 +11,7 @@ import torch
 from splatscope.config.restyle import ControlNetSetting
 from splatscope.errors import InputError
 from splatscope.restyle.conditions import condition_channels
-from splatscope.restyle.model_files import load_part, model_folder
+from splatscope.restyle.model_files import load_part, model_folder, model_licence
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class LoadedControlNet:
     model: torch.nn.Module
     condition: str
     weight: float
+    licence: str = ""  # as its own model card states it; empty: the base model's
 
 
 def load_controlnet(
@@ -58,4 +59,5 @@ def load_controlnet(
                 expected=f"{right}, {meaning}",
                 remedy="use a ControlNet trained for this base model and this condition",
             )
-    return LoadedControlNet(model, setting.condition, setting.weight)
+    own = not inside.is_dir() or (folder / "README.md").is_file()
+    return LoadedControlNet(model, setting.condition, setting.weight, model_licence(folder) if own else "")
