@@ -85,12 +85,17 @@ def test_features_that_do_not_fit_are_refused():
             kernel_distance(*pair)
 
 
-def test_diversity_is_the_mean_over_consecutive_pairs():
+def test_diversity_is_the_mean_over_pairs():
     images = [np.full((4, 4, 3), value, np.float32) for value in (0.0, 0.2, 0.8)]
-    assert diversity(images, lambda a, b: float(np.abs(a - b).mean())) == pytest.approx(0.4)
-    assert np.isnan(diversity(images[:1], lambda a, b: 0.0))
+
+    def difference(first, second):
+        return float(np.abs(first - second).mean())
+
+    assert diversity(images, difference, pairs=3000) == pytest.approx((0.2 + 0.6 + 0.8) / 3, abs=0.02)
+    assert diversity(images, difference, pairs=5, seed=1) == diversity(images, difference, pairs=5, seed=1)
+    assert np.isnan(diversity(images[:1], difference))
     features = np.array([[1, 0], [0, 2], [0, 5]], np.float32)
-    assert feature_diversity(features) == pytest.approx(0.5) and np.isnan(feature_diversity(features[:1]))
+    assert feature_diversity(features) == pytest.approx(2 / 3) and np.isnan(feature_diversity(features[:1]))
 
 
 # --- networks

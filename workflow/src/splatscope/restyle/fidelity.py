@@ -102,12 +102,11 @@ class FidelityJudge:
         raw = tuple(self._raw_region(frame, region, groups, predicted) for region in regions)
         return Reference(frame, raw, predicted)
 
-    def scores(self, reference: Reference, image: np.ndarray, predicted: np.ndarray | None = None) -> list[RegionScore]:
-        """Scores of an image, uint8 [H, W, 3] of the frame's size; `predicted`: the segmenter's map of it, if known."""
+    def scores(self, reference: Reference, image: np.ndarray) -> list[RegionScore]:
+        """Scores of an image, uint8 [H, W, 3] of the frame's size."""
         if image.shape != reference.frame.rgb.shape or image.dtype != np.uint8:
             raise ValueError(f"expected uint8 {list(reference.frame.rgb.shape)}, got {image.dtype} {list(image.shape)}")
-        if predicted is None:
-            predicted = self.segmenter.predict(image[None])[0]
+        predicted = self.segmenter.predict(image[None])[0]
         scored = (_score(raw, image, predicted) for raw in reference.regions)
         return [score for score in scored if score is not None]
 

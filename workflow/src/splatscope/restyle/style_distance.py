@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -107,20 +106,33 @@ def kernel_distance(
     return result[KEY_METRIC_KID_MEAN], result[KEY_METRIC_KID_STD]
 
 
-def diversity(images: Sequence[np.ndarray], distance: Callable[[np.ndarray, np.ndarray], float]) -> float:
-    """Mean distance of each image from the next, float32 [H, W, 3] in 0..1; NaN for fewer than two.
+def diversity(
+    images: Sequence[np.ndarray],
+    distance: Callable[[np.ndarray, np.ndarray], float],
+    *,
+    pairs: int = 100,
+    seed: int = 0,
+) -> float:
+    """Mean distance over random pairs of different images, float32 [H, W, 3] in 0..1; NaN for fewer than two.
 
-    With `evaluate.similarity.Lpips` it is SimuScope's measure (LPIPS over consecutive pairs), larger for sets that
-    vary more; give it images in an order in which neighbours are not neighbours in time.
+    With `evaluate.similarity.Lpips` it is the usual LPIPS diversity, larger for sets that vary more. SimuScope takes
+    consecutive images, which in a clip says how fast the camera moves.
     """
-    pairs = [distance(before, after) for before, after in pairwise(images)]
-    return float(np.mean(pairs)) if pairs else float("nan")
+    if len(images) < 2:
+        return float("nan")
+    rng = np.random.default_rng(seed)
+    chosen = (rng.choice(len(images), 2, replace=False) for _ in range(pairs))
+    return float(np.mean([distance(images[first], images[second]) for first, second in chosen]))
 
 
 def feature_diversity(features: np.ndarray) -> float:
-    """Mean cosine distance between features [N, D] of each image and the next: where there are no LPIPS weights."""
+    """Mean cosine distance over all pairs of features [N, D]: where there are no LPIPS weights. NaN for N < 2."""
+    count = len(features)
+    if count < 2:
+        return float("nan")
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
-    return float(np.mean(1 - (unit[1:] * unit[:-1]).sum(1))) if len(unit) > 1 else float("nan")
+    similarity = (np.square(unit.sum(0, dtype=np.float64)).sum() - count) / (count * (count - 1))
+    return float(1 - similarity)
 
 
 def _covariance_factor(features: np.ndarray) -> np.ndarray:
