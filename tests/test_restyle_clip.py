@@ -13,8 +13,8 @@ from splatscope.restyle.base_model import load_base_model
 from splatscope.restyle.clip import ClipRestyler, restyle_clip
 from splatscope.restyle.consistency import consistency_figures
 
-CONFIG = SamplerConfig(scheduler="ddim", steps=4, strength=0.75, guidance_scale=1, batch_size=2)
-CLIP = [sliding_frame(index, (2.0, 1.0)) for index in range(5)]
+CONFIG = SamplerConfig(scheduler="ddim", steps=2, strength=1, guidance_scale=1, batch_size=2)
+CLIP = [sliding_frame(index, (2.0, 1.0)) for index in range(3)]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,8 @@ def test_every_mode_restyles_every_frame_and_repeats_itself(model, mode):
         assert image.shape == (HEIGHT, WIDTH, 3) and image.dtype == np.float32
         assert image.min() >= 0 and image.max() <= 1 and np.abs(image - frame.rgb / 255).mean() > 0.01
     np.testing.assert_array_equal(images, restyled(model, mode))
-    assert np.abs(images[0] - restyled(model, mode, seed=2)[0]).mean() > 0.005
+    other = restyled(model, mode, CLIP[:1], seed=2)[0]
+    assert np.abs(images[0] - other).mean() > 0.005
 
 
 def test_each_mode_holds_frames_together_better(model):
@@ -52,7 +53,7 @@ def test_each_mode_holds_frames_together_better(model):
 
 def test_frames_of_their_own_noise_do_not_depend_on_their_neighbours(model):
     for mode in ("none", "warped_noise"):
-        np.testing.assert_array_equal(restyled(model, mode)[3], restyled(model, mode, CLIP[3:])[0])
+        np.testing.assert_array_equal(restyled(model, mode, CLIP[1:])[0], restyled(model, mode, CLIP[:2])[1])
 
 
 def test_modes_hold_a_batch_of_frames_at_most(model):
@@ -74,7 +75,7 @@ def test_a_refused_frame_is_drawn_otherwise_and_the_accepted_one_carried(model):
     restyler = make_restyler(model, "full")
     restyler.accept(CLIP[0], restyler.propose(CLIP[0]))
     first = restyler.propose(CLIP[1])
-    again, weaker = restyler.propose(CLIP[1], attempt=1), restyler.propose(CLIP[1], strength=0.25, attempt=1)
+    again, weaker = restyler.propose(CLIP[1], attempt=1), restyler.propose(CLIP[1], strength=0.5, attempt=1)
     assert np.abs(first - again).mean() > 1e-4 and np.abs(again - weaker).mean() > 1e-4
     np.testing.assert_array_equal(first, restyler.propose(CLIP[1]))
     inverted = 1 - first
@@ -85,12 +86,11 @@ def test_a_refused_frame_is_drawn_otherwise_and_the_accepted_one_carried(model):
 
 def test_frames_are_letterboxed_into_a_canvas(model):
     condition = pictures(1, HEIGHT, WIDTH)[0]
-    for mode in ("none", "full"):
-        restyler = ClipRestyler(
-            model, lambda frame: [condition], lambda frame: "a", CONFIG, mode=mode, seed=1, scene="clip", canvas_px=192
-        )
-        images = list(restyle_clip(restyler, CLIP[:2]))
-        assert images[1].shape == (HEIGHT, WIDTH, 3) and np.isfinite(images[1]).all()
+    restyler = ClipRestyler(
+        model, lambda frame: [condition], lambda frame: "a", CONFIG, mode="full", seed=1, scene="clip", canvas_px=192
+    )
+    images = list(restyle_clip(restyler, CLIP[:2]))
+    assert images[1].shape == (HEIGHT, WIDTH, 3) and np.isfinite(images[1]).all()
 
 
 def test_sizes_that_the_model_does_not_take_are_padded(model):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Literal, get_args
 
@@ -66,7 +67,7 @@ class ClipRestyler:
         if self._propagation is None:
             return self.draw([frame], strength=strength, attempt=attempt)[0]
         foretold = self._propagation.foretell(frame)
-        foretold = Foretold(foretold.picture, foretold.trust * np.float32(RETRY_TRUST**attempt))
+        foretold = replace(foretold, trust=foretold.trust * np.float32(RETRY_TRUST**attempt))
         guide = self._guide(foretold, self._config.strength if strength is None else strength)
         drawn = self.draw([frame], strength=strength, attempt=attempt, guide=guide)[0]
         return blend(foretold, drawn)
