@@ -100,6 +100,19 @@ class TestLoading:
         (copy / "README.md").unlink() if card is None else (copy / "README.md").write_text(card)
         assert load_base_model(copy).licence == licence
 
+    def test_licences_of_all_that_went_in(self, folder, tmp_path):
+        shutil.copytree(folder / "controlnet_depth", tmp_path / "net")
+        (tmp_path / "net" / "README.md").write_text("---\nlicense: openrail\n---\n")
+        save_file(lora_weights(make_unet()), tmp_path / "style.safetensors")
+        outside = ControlNetSetting(model=str(tmp_path / "net"), condition="depth")
+        lora = LoraSetting(path=str(tmp_path / "style.safetensors"))
+        assert load_base_model(folder, controlnets=[DEPTH, outside], loras=[lora]).asset_licences == {
+            "tiny": "mit",
+            "controlnet_depth": "mit",
+            outside.model: "openrail",
+            "style.safetensors": f"unknown ({tmp_path.name} has no model card: see where it was published)",
+        }
+
 
 class TestPrompts:
     def test_order_and_neighbours(self, folder):

@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 
 from restyle_material import NOISE_SCHEDULE, make_tokenizer, pictures, standard_noise
 from splatscope.config.restyle import LoraSetting, RestyleConfig
-from splatscope.restyle.base_model import LatentDiffusion, LoadedControlNet
+from splatscope.restyle.base_model import LatentDiffusion
+from splatscope.restyle.controlnets import LoadedControlNet
 from splatscope.restyle.loras import merge_loras
 from splatscope.restyle.sampler import restyle_batch
 

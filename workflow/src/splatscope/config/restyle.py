@@ -65,7 +65,8 @@ class SamplerConfig(Section):
     """What guidance leads away from."""
 
     batch_size: int = Field(4, ge=1)
-    """Images that go through the U-Net together; halved by itself when a GPU's memory runs out."""
+    """Images that go through the U-Net together on a GPU, halved by itself when memory runs out. On a CPU it is one
+    at a time, which costs a tenth and makes a frame's bytes independent of its neighbours."""
 
     tile_px: int | None = Field(None, ge=64, multiple_of=64)
     """Side in pixels above which an image is denoised in overlapping square tiles of this size, blended at each step
