@@ -26,6 +26,7 @@ from splatscope.restyle.style_training.lora import LoraLearner, encode_frames, t
 from splatscope.restyle.style_training.losses import prediction_target, snr_weights, weighted_error
 from splatscope.restyle.style_training.optimizers import make_optimizer
 from splatscope.restyle.style_training.sample_pictures import sample_latents
+from splatscope.restyle.style_training.stage import train_style
 from splatscope.restyle.style_training.tensor_files import read_tensors, write_tensors
 from splatscope.restyle.style_training.trainer import Trainer
 from style_training_material import BlockMeans, make_pictures
@@ -442,6 +443,21 @@ def test_the_lora_says_how_it_was_made(red, tmp_path, base):
     assert (metadata["rank"], metadata["alpha"], metadata["steps"], metadata["seed"]) == ("4", "2.0", "1", "7")
     assert (metadata["base_model"], metadata["trigger_words"]) == ("sd15", "red style")
     assert StyleTrainingConfig.model_validate(json.loads(metadata["settings"])) == config
+
+
+def test_the_job_trains_what_its_settings_name(folders, red, tmp_path):
+    config = changed(steps=1, samples=1, sample_steps=1, frames=str(red))
+    lora = train_style(folders["sd15"], config, 7, tmp_path, device="cpu")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["curve.csv", "latents", lora.name, "samples"]
+    assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == ["step_000000.png", "step_000001.png"]
+    with pytest.raises(InputError, match="frames"):
+        train_style(folders["sd15"], changed(frames=""), 7, tmp_path, device="cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_that_is_not_there_is_refused(folders, red, tmp_path):
+    with pytest.raises(InputError, match="finds none"):
+        train_style(folders["sd15"], changed(frames=str(red)), 7, tmp_path, device="cuda")
 
 
 def test_equal_tensors_and_metadata_are_equal_bytes(tmp_path):
