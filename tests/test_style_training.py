@@ -7,16 +7,17 @@ import math
 import numpy as np
 import pytest
 import torch
-from diffusers import DDPMScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers import DDPMScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
 from PIL import Image
 from pydantic import ValidationError
+from transformers import CLIPTextConfig, CLIPTextModel
 
-from restyle_material import make_model
+from restyle_material import NOISE_SCHEDULE, make_model, make_tokenizer, text_config
 from splatscope.config.load import read_yaml
 from splatscope.config.restyle import LoraSetting
 from splatscope.config.style_training import StyleTrainingConfig
 from splatscope.errors import InputError
-from splatscope.restyle.base_model import load_base_model
+from splatscope.restyle.base_model import LatentDiffusion, load_base_model
 from splatscope.restyle.style_training.batches import BatchOrder
 from splatscope.restyle.style_training.buckets import bucket_sizes, choose_crop
 from splatscope.restyle.style_training.frames import read_frames
@@ -25,9 +26,12 @@ from splatscope.restyle.style_training.lora import LoraLearner, encode_frames, t
 from splatscope.restyle.style_training.losses import prediction_target, snr_weights, weighted_error
 from splatscope.restyle.style_training.optimizers import make_optimizer
 from splatscope.restyle.style_training.sample_pictures import sample_latents
+from splatscope.restyle.style_training.stage import train_style
 from splatscope.restyle.style_training.tensor_files import read_tensors, write_tensors
 from splatscope.restyle.style_training.trainer import Trainer
 from style_training_material import BlockMeans, make_pictures
+from test_restyle_sd15 import UNET as SD15_UNET
+from test_restyle_sd15 import randomised
 
 RED, BLUE = (0.85, 0.15, 0.1), (0.1, 0.15, 0.85)
 TINY = StyleTrainingConfig(
@@ -82,8 +86,7 @@ def quiet(line):
 
 
 def test_the_published_recipe_is_a_valid_configuration(repository):
-    section = read_yaml(repository / "config" / "paper" / "simuscope.yaml")["style_training"]
-    config = StyleTrainingConfig.model_validate(section)
+    config = published_recipe(repository)
     assert (config.rank, config.alpha, config.optimizer, config.learning_rate) == (128, 1, "adafactor", 1.2e-3)
     assert (config.steps, config.batch_size, config.resolution, config.min_snr_gamma) == (13920, 5, 512, 5)
     assert (config.schedule, config.precision) == ("constant_with_warmup", "float16")
@@ -393,6 +396,46 @@ def test_diffusers_reads_the_lora_as_it_was_trained(folders, red, tmp_path, kind
     torch.testing.assert_close(predict(base, base.unet), predict(plain, plain.unet), rtol=0, atol=0)
 
 
+def published_recipe(repository, **values) -> StyleTrainingConfig:
+    section = read_yaml(repository / "config" / "paper" / "simuscope.yaml")["style_training"]
+    return StyleTrainingConfig.model_validate(section | values)
+
+
+def true_model(unet, layers: int) -> LatentDiffusion:
+    """Stable Diffusion 1.5's U-Net with a text encoder of its width, and of `layers` layers."""
+    tokenizer = make_tokenizer()
+    width = {"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12, "num_hidden_layers": layers}
+    text = CLIPTextModel(CLIPTextConfig(**text_config(tokenizer).to_dict() | width))
+    config = DDPMScheduler(prediction_type="epsilon", **NOISE_SCHEDULE).config
+    device = unet.device
+    return LatentDiffusion(
+        "sd15", "", BlockMeans(), unet, (text.to(device),), (tokenizer,), dict(config), (), device, torch.float32, 8
+    )
+
+
+def test_the_published_recipe_adapts_as_many_layers_as_its_training_program(repository):
+    """It says of Stable Diffusion 1.5: 192 modules of the U-Net, 72 of the text encoder."""
+    with torch.device("meta"):
+        base = true_model(UNet2DConditionModel(**SD15_UNET), layers=12)
+    learner = LoraLearner(base, published_recipe(repository, text_encoder=True), seed=0)
+    names = [name.rpartition(".lora_")[0] for name in learner.tensors()]
+    assert len(names) == 2 * (192 + 72)
+    assert len({name for name in names if name.startswith("unet.")}) == 192
+
+
+@pytest.mark.slow  # 3.4 GB of weights
+def test_the_published_recipe_runs_through_the_true_layout(repository, tmp_path):
+    base = true_model(randomised(lambda: UNet2DConditionModel(**SD15_UNET)), layers=1)
+    sizes = {"resolution": 64, "bucket_min": 64, "bucket_max": 64}
+    config = published_recipe(repository, steps=1, warmup_steps=0, samples=0, **sizes)
+    frames = make_pictures(tmp_path / "frames", 8, RED)
+    tensors, metadata = read_tensors(train_lora(base, frames, config, tmp_path, seed=0, log=quiet))
+    assert (metadata["rank"], metadata["alpha"], len(tensors)) == ("128", "1.0", 2 * 192)
+    # these start at 0, and Adafactor clips the root mean square of an update to its rate
+    moved = [value.square().mean().sqrt() for name, value in tensors.items() if "lora_B" in name]
+    assert min(moved) > 0 and max(moved) <= 1.01 * config.learning_rate
+
+
 def test_the_lora_says_how_it_was_made(red, tmp_path, base):
     config = changed(steps=1)
     tensors, metadata = read_tensors(train_lora(base, red, config, tmp_path, seed=7, log=quiet))
@@ -400,6 +443,21 @@ def test_the_lora_says_how_it_was_made(red, tmp_path, base):
     assert (metadata["rank"], metadata["alpha"], metadata["steps"], metadata["seed"]) == ("4", "2.0", "1", "7")
     assert (metadata["base_model"], metadata["trigger_words"]) == ("sd15", "red style")
     assert StyleTrainingConfig.model_validate(json.loads(metadata["settings"])) == config
+
+
+def test_the_job_trains_what_its_settings_name(folders, red, tmp_path):
+    config = changed(steps=1, samples=1, sample_steps=1, frames=str(red))
+    lora = train_style(folders["sd15"], config, 7, tmp_path, device="cpu")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["curve.csv", "latents", lora.name, "samples"]
+    assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == ["step_000000.png", "step_000001.png"]
+    with pytest.raises(InputError, match="frames"):
+        train_style(folders["sd15"], changed(frames=""), 7, tmp_path, device="cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_that_is_not_there_is_refused(folders, red, tmp_path):
+    with pytest.raises(InputError, match="finds none"):
+        train_style(folders["sd15"], changed(frames=str(red)), 7, tmp_path, device="cuda")
 
 
 def test_equal_tensors_and_metadata_are_equal_bytes(tmp_path):

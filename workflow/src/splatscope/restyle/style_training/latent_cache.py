@@ -13,7 +13,7 @@ from splatscope.errors import InputError
 from splatscope.images import to_float, to_uint8
 from splatscope.restyle.base_model import LatentDiffusion
 from splatscope.restyle.style_training.buckets import MAX_ENLARGEMENT, Crop
-from splatscope.restyle.style_training.tensor_files import read_tensors, write_tensors
+from splatscope.restyle.style_training.tensor_files import read_tensor, read_tensors, write_tensors
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Example:
     file: Path  # tensors "latents" float32 [C, h, w] and, of a conditioned one, "condition" uint8 [C, H, W]
 
     def latents(self) -> torch.Tensor:
-        return read_tensors(self.file)[0]["latents"]
+        return read_tensor(self.file, "latents")
 
     def condition(self) -> torch.Tensor:
         """float32 [C, H, W] in 0..1."""
-        return read_tensors(self.file)[0]["condition"].float() / 255
+        return read_tensor(self.file, "condition").float() / 255
 
 
 class LatentCache:

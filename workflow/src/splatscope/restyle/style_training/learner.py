@@ -45,7 +45,7 @@ class Learner:
         arguments: dict[str, Any] = {"encoder_hidden_states": embedding.hidden}
         if self._wants_sizes:
             sizes = [example.time_ids for example in examples]
-            sizes = torch.tensor(sizes, device=self.device, dtype=embedding.hidden.dtype)
+            sizes = torch.tensor(sizes, device=self.device, dtype=torch.float32)  # half precision would round them
             arguments["added_cond_kwargs"] = {"text_embeds": embedding.pooled, "time_ids": sizes}
         return arguments
 

@@ -169,7 +169,13 @@ class LoraLearner(Learner):
     def _embed(self, captions: Sequence[str]) -> PromptEmbedding:
         if not self._config.text_encoder:
             return super()._embed(captions)
-        return join_embeddings([self.model.encode_prompt(caption) for caption in captions])
+        zeros = self.model.zero_empty_prompt
+        return join_embeddings(
+            [
+                self.model.encode_prompt(caption) if caption or not zeros else self.model.encode_negative("", 1)
+                for caption in captions
+            ]
+        )
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """The LoRA's matrices by diffusers' names."""

@@ -35,6 +35,12 @@ def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, s
         ) from error
 
 
+def read_tensor(path: str | Path, name: str) -> torch.Tensor:
+    """One tensor of a file that is known to hold it."""
+    with safe_open(path, "pt") as file:
+        return file.get_tensor(name)
+
+
 def _with_sorted_metadata(content: bytes) -> bytes:
     """safetensors writes metadata in an order that changes from run to run; this puts it in that of its keys."""
     length = int.from_bytes(content[:8], "little")
