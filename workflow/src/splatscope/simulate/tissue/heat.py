@@ -107,7 +107,7 @@ class Heat:
             *[elements.tets, elements.raw_inverse_rest, elements.raw_compliance, fields["burn"]],
             *[settings.shrinkage, settings.stiffening, elements.inverse_rest, elements.compliance],
         )
-        elements.material_changed()
+        elements.material_changed(np.ones(fields.count, bool))
         grams = (dried - before) * fields.read("water_heat") / settings.water_heat_j_per_g * WATER_SHARE
         for spot in spots:
             rate = float(grams[spot.vertices].sum() * 1e3 / duration_s)

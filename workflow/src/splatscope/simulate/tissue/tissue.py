@@ -248,11 +248,12 @@ class Tissue:
         inertia[led] = np.maximum(CARRYING * inertia[led], LED_GRAM)
         free = ~self.fixed & (self.masses > 0)
         inverse = np.divide(1, inertia, out=np.zeros_like(inertia), where=free).astype(np.float32)
-        if self._inverse_mass is None or not np.array_equal(inverse, self._inverse_mass):
+        changed = np.ones(len(inverse), bool) if self._inverse_mass is None else inverse != self._inverse_mass
+        if changed.any():
             self._inverse_mass = inverse
             self.fields.write("inverse_mass", inverse)
             self.fields.write("weight", (self.masses * inverse).astype(np.float32))
-            self.elements.material_changed()
+            self.elements.material_changed(changed)
 
     def _set_step(self, step_s: float) -> None:
         """Velocities are displacements over the last step: another step takes other displacements."""
