@@ -97,12 +97,11 @@ def hold_in_jaws(
     vertices: wp.array(dtype=wp.int32),
     places: wp.array(dtype=wp.vec3),  # mm, in the tool's frame
     tools: wp.array(dtype=wp.int32),
-    tool_poses: wp.array(dtype=wp.transform),  # world_from_tool by step and tool
+    tool_poses: wp.array2d(dtype=wp.transform),  # world_from_tool [steps + 1, tools]
     compliance: float,  # mm per 1e-6 N
     per_step_squared: float,
     smoothing: float,  # share of the newest force in the running mean
     step: int,
-    tool_count: int,
     forces: wp.array(dtype=wp.vec3),  # 1e-6 N, of the jaws on each vertex
 ):
     """Each held vertex is pulled towards its place between the jaws, and the force that this takes is noted."""
@@ -111,7 +110,7 @@ def hold_in_jaws(
     weight = inverse_mass[vertex]
     if weight == 0.0:
         return
-    place = wp.transform_point(tool_poses[(step + 1) * tool_count + tools[slot]], places[slot])
+    place = wp.transform_point(tool_poses[step + 1, tools[slot]], places[slot])
     impulse = (place - positions[vertex]) / (weight + compliance * per_step_squared)
     positions[vertex] = positions[vertex] + impulse * weight
     forces[slot] = forces[slot] + (impulse * per_step_squared - forces[slot]) * smoothing
