@@ -50,10 +50,13 @@ def heat(tissue: Tissue, duration_s: float, tools: Mapping[str, ToolState], posi
         return nearest_face(tissue.surface(), positions, point)
 
     spots = heated_spots(tools, positions, tissue.masses, surface_distance, duration_s, settings)
-    if not tissue.heat.advance(duration_s, spots, tissue.topology):
+    burnt = tissue.heat.advance(duration_s, spots, tissue.topology)
+    if not burnt and not spots:
         return []
     burn = tissue.burn
     _burn_bonds(tissue, spots, burn, positions, duration_s, tools)
+    if not burnt:
+        return []
     mean = burn[tissue.tets].mean(1)
     white = tissue.active & (mean > settings.coagulated)
     events = _by_body(tissue, "coagulate", np.flatnonzero(white & ~tissue.coagulated), spots, positions)

@@ -23,13 +23,16 @@ def solve_bonds(
     if broken[bond] != 0:
         return
     a, b = ends[bond][0], ends[bond][1]
-    weight = inverse_mass[a] + inverse_mass[b]
     offset = positions[a] - positions[b]
-    length = wp.length(offset)
+    squared = wp.length_sq(offset)
+    if squared <= rest[bond] * rest[bond]:
+        return
+    length = wp.sqrt(squared)
     if length > longest[bond]:
         broken[bond] = 1
         return
-    if length <= rest[bond] or weight == 0.0:
+    weight = inverse_mass[a] + inverse_mass[b]
+    if weight == 0.0:
         return
     move = offset * ((rest[bond] - length) / (length * (weight + compliance[bond] * per_step_squared)))
     positions[a] = positions[a] + move * inverse_mass[a]

@@ -126,8 +126,14 @@ def push_by_tools(
     start, end, radius = starts[step + 1, capsule], ends[step + 1, capsule], radii[capsule]
     a, b, c = positions[face[0]], positions[face[1]], positions[face[2]]
     pushes[contact] = wp.vec3(0.0, 0.0, 0.0)
+    centre = (a + b + c) / 3.0
+    share = closest_on_segment(centre, start, end)
+    apart = wp.length(centre - (start + (end - start) * share)) - radius
+    if apart > 0.0 and apart * apart > wp.max(
+        wp.length_sq(a - centre), wp.max(wp.length_sq(b - centre), wp.length_sq(c - centre))
+    ):
+        return
     # alternating projections between two convex sets approach their nearest points
-    share = closest_on_segment((a + b + c) / 3.0, start, end)
     inside = wp.vec3(0.0, 0.0, 0.0)
     for _ in range(3):
         inside = closest_on_triangle(start + (end - start) * share, a, b, c)
@@ -212,9 +218,12 @@ def gather_pushes(
     total = wp.vec3(0.0, 0.0, 0.0)
     for at in range(entry_starts[index], entry_starts[index + 1]):
         contact, corner = entries[at] // 4, entries[at] % 4
-        push = pushes[contact] * (weights[contact][corner] * inverse_mass[vertex])
-        length = wp.length(push)
-        if length > 1.0e-9:
-            direction = push / length
-            total += direction * wp.max(length - wp.dot(total, direction), 0.0)
-    positions[vertex] = positions[vertex] + total
+        push = pushes[contact]
+        if wp.length_sq(push) > 0.0:
+            push = push * (weights[contact][corner] * inverse_mass[vertex])
+            length = wp.length(push)
+            if length > 1.0e-9:
+                direction = push / length
+                total += direction * wp.max(length - wp.dot(total, direction), 0.0)
+    if wp.length_sq(total) > 0.0:
+        positions[vertex] = positions[vertex] + total

@@ -34,7 +34,7 @@ class Elements:
         mu = per_tet(lambda body: body.material.lame_pa[1])
         # at small strains the energy of solve_neo_hookean has Lamé's lambda less mu (Smith et al. 2018, section 3.4)
         bulk = per_tet(lambda body: sum(body.material.lame_pa))
-        self._soft = np.stack([1 / (mu * self.volume), 1 / (bulk * self.volume)], -1)
+        soft = np.stack([1 / (mu * self.volume), 1 / (bulk * self.volume)], -1)
         self.colours = colour(tets, len(rest))
         self.order, ranges = by_colour(self.colours)
         self.rank = np.empty_like(self.order)
@@ -43,7 +43,7 @@ class Elements:
         self.tets = wp.array(tets[self.order], dtype=wp.vec4i, device=device)
         self.raw_inverse_rest = wp.array(inverse, dtype=wp.mat33, device=device)
         self.inverse_rest = wp.clone(self.raw_inverse_rest)
-        self.raw_compliance = wp.array(self._soft[self.order], dtype=wp.vec2, device=device)
+        self.raw_compliance = wp.array(soft[self.order], dtype=wp.vec2, device=device)
         self.compliance = wp.clone(self.raw_compliance)
         self.device_volume = wp.array(self.volume[self.order], dtype=float, device=device)
         self._place_in_groups(ranges, tets)
@@ -65,9 +65,8 @@ class Elements:
     def upload(self, topology: Topology) -> None:
         """After tetrahedra changed their vertices or went away."""
         self.tets.assign(topology.tets[self.order])
-        now = np.where(topology.active[:, None], self._soft, 0)[self.order].astype(np.float32)
-        self.raw_compliance.assign(now)
-        self.compliance.assign(now)
+        for compliance in (self.raw_compliance, self.compliance):
+            compliance.assign(np.where(topology.active[self.order, None], compliance.numpy(), 0))
         self._tets_by_place = topology.tets[self.order][self._tet_at]
         self._stale[:] = True
 
