@@ -7,10 +7,10 @@ import pytest
 import warp as wp
 
 from splatscope.meshes.distance_fields import SampledField
+from splatscope.meshes.instruments.tool_state import ToolState
 from splatscope.simulate.tissue.body import Body, Bonds, TissueMaterial
 from splatscope.simulate.tissue.settings import CYSTIC_ARTERY, CYSTIC_DUCT, LIVER, TissueSettings
 from splatscope.simulate.tissue.tissue import Tissue
-from splatscope.simulate.tissue.tool_state import ToolState
 from tissue_material import WEIGHTLESS, ball, body, box, tool, tube, volumes
 
 FRAME_S = 1 / 60

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from splatscope.meshes.instruments.tool_state import ToolState
 from splatscope.simulate.tissue import cutting
 from splatscope.simulate.tissue.actions import parted_event, stop_bleeding
 from splatscope.simulate.tissue.events import TissueEvent
 from splatscope.simulate.tissue.heat import HeatedSpot, heated_spots
 from splatscope.simulate.tissue.nearest import nearest_face
-from splatscope.simulate.tissue.tool_state import ToolState
 
 if TYPE_CHECKING:
     from splatscope.simulate.tissue.tissue import Tissue

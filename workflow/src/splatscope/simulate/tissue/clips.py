@@ -9,12 +9,12 @@ import warp as wp
 from scipy.spatial.transform import Rotation
 
 from splatscope.geometry import apply, invert, make_transform, matrix_to_quaternion
+from splatscope.meshes.instruments.tool_state import ToolState
 from splatscope.meshes.tet_quality import tet_volumes
 from splatscope.simulate.tissue.constraint_kernels import hold_in_clips
 from splatscope.simulate.tissue.device_arrays import upload
 from splatscope.simulate.tissue.launches import Launches
 from splatscope.simulate.tissue.settings import TissueSettings
-from splatscope.simulate.tissue.tool_state import ToolState
 
 FEWEST_HELD = 6
 EVENINGS = 50

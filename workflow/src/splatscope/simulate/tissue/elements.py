@@ -50,7 +50,9 @@ class Elements:
 
     def _place_in_groups(self, ranges: list[tuple[int, int]], tets: np.ndarray) -> None:
         """Every colour begins a group; what is left of its last one repeats the colour's last tetrahedron."""
-        filled = [np.minimum(np.arange(start, start + -(-(end - start) // GROUP) * GROUP), end - 1) for start, end in ranges]
+        filled = [
+            np.minimum(np.arange(start, start + -(-(end - start) // GROUP) * GROUP), end - 1) for start, end in ranges
+        ]
         self._tet_at = np.concatenate(filled)  # in the order of colours, of each place
         firsts = np.cumsum([0, *map(len, filled)])
         self._ranges = [(int(first), int(first) + end - start) for first, (start, end) in zip(firsts, ranges)]

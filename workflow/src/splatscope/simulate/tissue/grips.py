@@ -8,13 +8,13 @@ import numpy as np
 import warp as wp
 
 from splatscope.geometry import apply, invert
+from splatscope.meshes.instruments.tool_state import ToolState
 from splatscope.simulate.tissue.bond_set import FORCE
 from splatscope.simulate.tissue.constraint_kernels import hold_in_jaws
 from splatscope.simulate.tissue.device_arrays import upload
 from splatscope.simulate.tissue.launches import Launches
 from splatscope.simulate.tissue.settings import TissueSettings
 from splatscope.simulate.tissue.tool_motion import ToolMotion
-from splatscope.simulate.tissue.tool_state import ToolState
 
 FORCE_MEMORY_S = 0.015  # over which the force of the jaws is averaged
 

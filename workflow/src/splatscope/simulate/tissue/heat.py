@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import warp as wp
 
+from splatscope.meshes.instruments.tool_state import ToolState
 from splatscope.simulate.tissue.device_arrays import upload
 from splatscope.simulate.tissue.elements import Elements
 from splatscope.simulate.tissue.heat_kernels import conduct, set_material, warm
 from splatscope.simulate.tissue.settings import TissueSettings
-from splatscope.simulate.tissue.tool_state import ToolState
 from splatscope.simulate.tissue.topology import Topology
 from splatscope.simulate.tissue.vertex_fields import VertexFields
 

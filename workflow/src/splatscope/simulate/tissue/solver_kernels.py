@@ -50,7 +50,7 @@ def pack_tets(
     corners: wp.array3d(dtype=wp.int32),  # [groups, 4, GROUP]
     numbers: wp.array3d(dtype=float),  # [groups, NUMBERS, GROUP]
 ):
-    """The part of each tetrahedron's solve that does not depend on positions; a tetrahedron that is gone does nothing."""
+    """What each tetrahedron's solve needs beside positions; numbers with which one that is gone does nothing."""
     place = places[wp.tid()]
     tet, group, lane = tet_at[place], place // GROUP, place % GROUP
     vertices, rest, soft = tets[tet], inverse_rest[tet], compliance[tet]

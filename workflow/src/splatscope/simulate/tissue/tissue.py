@@ -10,6 +10,7 @@ import numpy as np
 import warp as wp
 
 from splatscope.meshes.distance_fields import SampledField
+from splatscope.meshes.instruments.tool_state import ToolState
 from splatscope.simulate.tissue import actions, changes
 from splatscope.simulate.tissue.bleeding import BleedingSource
 from splatscope.simulate.tissue.body import Body, Bonds
@@ -25,7 +26,6 @@ from splatscope.simulate.tissue.settings import TissueSettings
 from splatscope.simulate.tissue.solver_kernels import predict
 from splatscope.simulate.tissue.tearing import Tearing
 from splatscope.simulate.tissue.tool_motion import ToolMotion
-from splatscope.simulate.tissue.tool_state import ToolState
 from splatscope.simulate.tissue.topology import Parting, Surface, Topology
 from splatscope.simulate.tissue.vertex_fields import VertexFields
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import warp as wp
 
+from splatscope.meshes.instruments.tool_state import ToolState
 from splatscope.simulate.tissue.device_arrays import upload
 from splatscope.simulate.tissue.tool_kernels import carry_capsules, interpolate_poses
-from splatscope.simulate.tissue.tool_state import ToolState
 
 MAX_CAPSULES = 31  # a face notes the capsules near it in the bits of an int32
 

@@ -12,7 +12,9 @@ from splatscope.simulate.tissue.solver_kernels import GROUP, NUMBERS
 wp.config.quiet = True
 wp.set_module_options({"enable_backward": False, "fast_math": True})
 
-SOLVE = f"constexpr int GROUP = {GROUP}, NUMBERS = {NUMBERS};" + """
+SOLVE = (
+    f"constexpr int GROUP = {GROUP}, NUMBERS = {NUMBERS};"
+    + """
     typedef float Lanes __attribute__((ext_vector_type(GROUP), aligned(4)));
     struct Vec { Lanes x, y, z; };
     const int* at = corners.data + group * 4 * GROUP;
@@ -74,11 +76,15 @@ SOLVE = f"constexpr int GROUP = {GROUP}, NUMBERS = {NUMBERS};" + """
     scatter(2, moved(x2, d2, n[20]));
     scatter(3, moved(x3, d3, n[21]));
 """
+)
 
 
 @wp.func_native(SOLVE)
 def solve_group(
-    positions: wp.array(dtype=wp.vec3), corners: wp.array3d(dtype=wp.int32), numbers: wp.array3d(dtype=float), group: int
+    positions: wp.array(dtype=wp.vec3),
+    corners: wp.array3d(dtype=wp.int32),
+    numbers: wp.array3d(dtype=float),
+    group: int,
 ): ...
 
 
