@@ -18,7 +18,11 @@ WAVE = 8.0  # square of the least number of substeps in which a stress wave cros
 
 
 class Elements:
-    """Host arrays are in the order of the bodies; device arrays in the order of colours: `order` maps between."""
+    """Host arrays are in the order of the bodies; device arrays in the order of colours: `order` maps between.
+
+    For the solver, tetrahedra stand in groups (`corners`, `numbers`: see solver_kernels.pack_tets): `tet_at` says which
+    stands at each place, `ranges` at which places (start, end) those of each colour.
+    """
 
     def __init__(self, bodies: list[Body], tets: np.ndarray, rest: np.ndarray, device: str):
         self._device = device
@@ -37,8 +41,6 @@ class Elements:
         soft = np.stack([1 / (mu * self.volume), 1 / (bulk * self.volume)], -1)
         self.colours = colour(tets, len(rest))
         self.order, ranges = by_colour(self.colours)
-        self.rank = np.empty_like(self.order)
-        self.rank[self.order] = np.arange(len(self.order))
         inverse = np.linalg.inv(edges)[self.order]
         self.tets = wp.array(tets[self.order], dtype=wp.vec4i, device=device)
         self.raw_inverse_rest = wp.array(inverse, dtype=wp.mat33, device=device)
@@ -53,15 +55,15 @@ class Elements:
         filled = [
             np.minimum(np.arange(start, start + -(-(end - start) // GROUP) * GROUP), end - 1) for start, end in ranges
         ]
-        self._tet_at = np.concatenate(filled)  # in the order of colours, of each place
+        self.tet_at = np.concatenate(filled)
         firsts = np.cumsum([0, *map(len, filled)])
-        self._ranges = [(int(first), int(first) + end - start) for first, (start, end) in zip(firsts, ranges)]
-        groups = len(self._tet_at) // GROUP
-        self._tet_at_device = upload(self._tet_at, wp.int32, self._device)
-        self._corners = wp.zeros((groups, 4, GROUP), dtype=wp.int32, device=self._device)
-        self._numbers = wp.zeros((groups, NUMBERS, GROUP), dtype=float, device=self._device)
-        self._tets_by_place = tets[self.order][self._tet_at]
-        self._stale = np.ones(len(self._tet_at), bool)
+        self.ranges = [(int(first), int(first) + end - start) for first, (start, end) in zip(firsts, ranges)]
+        groups = len(self.tet_at) // GROUP
+        self._tet_at_device = upload(self.tet_at, wp.int32, self._device)
+        self.corners = wp.zeros((groups, 4, GROUP), dtype=wp.int32, device=self._device)
+        self.numbers = wp.zeros((groups, NUMBERS, GROUP), dtype=float, device=self._device)
+        self._tets_by_place = tets[self.order][self.tet_at]
+        self._stale = np.ones(len(self.tet_at), bool)
         self._packed_for = 0.0  # substep in s
 
     def upload(self, topology: Topology) -> None:
@@ -69,7 +71,7 @@ class Elements:
         self.tets.assign(topology.tets[self.order])
         for compliance in (self.raw_compliance, self.compliance):
             compliance.assign(np.where(topology.active[self.order, None], compliance.numpy(), 0))
-        self._tets_by_place = topology.tets[self.order][self._tet_at]
+        self._tets_by_place = topology.tets[self.order][self.tet_at]
         self._stale[:] = True
 
     def material_changed(self, vertices: np.ndarray) -> None:
@@ -103,11 +105,11 @@ class Elements:
                 pack_tets,
                 dim=len(stale),
                 inputs=[upload(stale, wp.int32, self._device), self._tet_at_device, fields["inverse_mass"], *material],
-                outputs=[self._corners, self._numbers],
+                outputs=[self.corners, self.numbers],
                 device=self._device,
             )
-        packed = [fields["positions"], self._corners, self._numbers]
+        packed = [fields["positions"], self.corners, self.numbers]
         if self._device == "cpu":
-            launches.add(solve_groups, len(self._tet_at) // GROUP, packed)
+            launches.add(solve_groups, len(self.tet_at) // GROUP, packed)
         else:
-            launches.add_coloured(solve_neo_hookean, self._ranges, packed)
+            launches.add_coloured(solve_neo_hookean, self.ranges, packed)
