@@ -1,5 +1,7 @@
 """The CPU's solver, a group of tetrahedra at a time, against the plain one; and how the groups are filled."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import warp as wp
@@ -56,13 +58,14 @@ def test_every_tetrahedron_has_one_place_and_groups_share_no_vertex():
 
 def test_only_what_changed_is_packed_anew_and_nothing_is_forgotten():
     mesh = ball(10, 3)
-    tissue = Tissue([body(mesh, fixed=mesh.vertices[:, 2] < -7)], settings=WEIGHTLESS)
+    quick_to_go = replace(WEIGHTLESS, vaporised=0.9)
+    tissue = Tissue([body(mesh, fixed=mesh.vertices[:, 2] < -7)], settings=quick_to_go)
     top = np.array([0, 0, 10.0])
     rod = [[0, 0, 5.5, 0, 0, -60, 2.0]]  # presses vertices, whose inertia grows
     for share in np.linspace(0, 1, 40):
         hot = {"heating_w": 60.0, "heat_point": np.array([0, 0, 8.0])} if share < 0.7 else {}
         tissue.advance(FRAME_S, {"right": tool(top - [0, 0, 2 * share], capsules=rod, **hot)})
-    assert not tissue.active.all() and tissue.burn.max() > 1
+    assert not tissue.active.all() and tissue.burn.max() > 0.9
     tissue._weigh()
     step = tissue._step_s
     tissue.elements.add_to(Launches("cpu"), tissue.fields, step)

@@ -116,10 +116,11 @@ class Heat:
     def _burn(self, burn: np.ndarray) -> bool:
         """Have the material follow the burn [V] of the vertices; whether it changed."""
         fields, settings, elements = self._fields, self._settings, self._elements
-        changed = np.abs(burn - fields.read("burn")) > VISIBLE_BURN
+        before = fields.read("burn")
+        changed = np.abs(burn - before) > VISIBLE_BURN
         if not changed.any():
             return False
-        fields.write("burn", burn)
+        fields.write("burn", np.where(changed, burn, before))
         self._launch(
             set_material,
             len(elements.order),
