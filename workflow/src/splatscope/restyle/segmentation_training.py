@@ -183,7 +183,7 @@ def _augmentation(recipe: Recipe) -> v2.Compose:
             v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.6, hue=0.12),
             v2.ToDtype(torch.float32, scale=True),
             v2.Lambda(_change_gains),
-            v2.RandomApply([v2.GaussianBlur(5, (0.3, 1.5))], 0.4),
+            v2.RandomApply([v2.GaussianBlur(9, (0.3, 2.5))], 0.5),
             v2.RandomApply([v2.GaussianNoise(sigma=0.03)], 0.5),
             v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
         ]
