@@ -8,7 +8,7 @@ from splatscope.meshes.raster_kernels import depth_of, triangle_of
 wp.config.quiet = True
 wp.set_module_options({"enable_backward": False, "fast_math": True})
 
-CONTRAST = wp.constant(0.22)  # share of the sum of two neighbours from which their difference is looked into
+CONTRAST = wp.constant(0.18)  # share of the sum of two neighbours from which their difference is looked into
 DARK = wp.constant(0.02)  # radiance below which differences are lost in the noise
 
 Texel = wp.types.vector(length=6, dtype=wp.float32)  # albedo r, g, b; gloss; slope along u; slope along v
@@ -120,7 +120,7 @@ def radiance_at(
     while spread >= 4.0 and level < style.last_level:
         spread = spread * 0.25
         level = level + 1
-    share = wp.clamp(spread - 2.0, 0.0, 1.0)  # of the coarser level; near either that one alone
+    share = wp.clamp(2.0 * spread - 4.0, 0.0, 1.0)  # of the coarser level; near either that one alone
     steps = wp.int32(2)
     if level == style.last_level:
         share = 0.0
