@@ -88,7 +88,7 @@ PROOF_VARIANTS: dict[str, dict[str, Any]] = {  # what the report compares the co
 class RestyleConfig(Section):
     """Rendered frames to realistic ones by a latent diffusion model; labels stay what they are."""
 
-    datasets: tuple[Literal["sampled", "simulated", "mixed_captured", "mixed_simulated"], ...] = ("simulated",)
+    datasets: tuple[Literal["sampled", "simulated", "mixed_captured", "mixed_simulated"], ...] = ()
     """Datasets whose frames are restyled."""
 
     model: str = "resources/mini"
