@@ -1,0 +1,1 @@
+"""Restyling: frames that look real, labels kept."""
