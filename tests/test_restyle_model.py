@@ -100,6 +100,19 @@ class TestLoading:
         (copy / "README.md").unlink() if card is None else (copy / "README.md").write_text(card)
         assert load_base_model(copy).licence == licence
 
+    def test_licences_of_all_that_went_in(self, folder, tmp_path):
+        shutil.copytree(folder / "controlnet_depth", tmp_path / "net")
+        (tmp_path / "net" / "README.md").write_text("---\nlicense: openrail\n---\n")
+        save_file(lora_weights(make_unet()), tmp_path / "style.safetensors")
+        outside = ControlNetSetting(model=str(tmp_path / "net"), condition="depth")
+        lora = LoraSetting(path=str(tmp_path / "style.safetensors"))
+        assert load_base_model(folder, controlnets=[DEPTH, outside], loras=[lora]).asset_licences == {
+            "tiny": "mit",
+            "controlnet_depth": "mit",
+            outside.model: "openrail",
+            "style.safetensors": f"unknown ({tmp_path.name} has no model card: see where it was published)",
+        }
+
 
 class TestPrompts:
     def test_order_and_neighbours(self, folder):
@@ -369,31 +382,3 @@ class TestRefusals:
     def test_controlnet_of_another_condition(self, folder):
         with refused("conditioning_channels.*3.*8, what scene has"):
             load_base_model(folder, controlnets=[ControlNetSetting(model="controlnet_depth", condition="scene")])
-
-
-# The configurations that Stable Diffusion 1.5 and its ControlNets are published with.
-SD15_UNET = {
-    "sample_size": 64,
-    "in_channels": 4,
-    "out_channels": 4,
-    "block_out_channels": (320, 640, 1280, 1280),
-    "layers_per_block": 2,
-    "cross_attention_dim": 768,
-    "attention_head_dim": 8,
-    "down_block_types": (*("CrossAttnDownBlock2D",) * 3, "DownBlock2D"),
-    "up_block_types": ("UpBlock2D", *("CrossAttnUpBlock2D",) * 3),
-}
-
-
-def test_true_layout_of_sd15():
-    """Of the U-Net and a ControlNet: the published numbers of parameters, and shapes, without memory for either."""
-    with torch.device("meta"):
-        unet = diffusers.UNet2DConditionModel(**SD15_UNET)
-        controlnet = diffusers.ControlNetModel.from_unet(unet, load_weights_from_unet=False)
-    assert sum(value.numel() for value in unet.parameters()) == 859_520_964
-    assert sum(value.numel() for value in controlnet.parameters()) == 361_279_120
-    noisy, times = torch.empty(2, 4, 8, 8, device="meta"), torch.empty(2, device="meta")
-    words, shown = torch.empty(2, 77, 768, device="meta"), torch.empty(2, 3, 64, 64, device="meta")
-    down, middle = controlnet(noisy, times, words, shown, return_dict=False)
-    output = unet(noisy, times, words, down_block_additional_residuals=down, mid_block_additional_residual=middle)
-    assert output.sample.shape == noisy.shape and len(down) == 12

@@ -10,8 +10,9 @@ import warp as wp
 from splatscope.meshes import textures
 from splatscope.meshes.shading_kernels import SurfaceStyle, Texel
 from splatscope.meshes.textures import Canvas, Tile
+from splatscope.meshes.tile_pyramid import level_count, pyramid
 
-PROJECTED, COORDINATES = 0, 1
+PROJECTED, COORDINATES = 3, 1
 TILE_PX = 1024
 METAL_TILE_MM, PLAIN_TILE_MM = 24.0, 40.0
 
@@ -21,7 +22,7 @@ class Material:
     """See SurfaceStyle for the optical numbers."""
 
     tile: Tile
-    mapping: int = PROJECTED
+    projections: int = PROJECTED
     tile_mm: tuple[float, float] | None = None  # of the tile on the surface; the tile's own size when absent
     roughness: float = 0.35
     reflectance: float = 0.03
@@ -41,16 +42,18 @@ class MaterialLibrary:
         return list(self._materials).index(name)
 
     def upload(self, device: str) -> tuple[wp.array, wp.array]:
-        """SurfaceStyle [M] and texture tiles [M, S, S] on a device."""
+        """SurfaceStyle [M] and the texels of their tiles [M, N] on a device: see `pyramid`."""
         styles = []
         for layer, material in enumerate(self._materials.values()):
             style = SurfaceStyle()
-            style.tile, style.mapping = layer, material.mapping
+            style.tile, style.projections = layer, material.projections
+            style.tile_px = len(material.tile.albedo)
+            style.last_level = level_count(style.tile_px) - 1
             style.tile_mm = wp.vec2(*(material.tile_mm or (material.tile.size_mm, material.tile.size_mm)))
             for name in ("roughness", "reflectance", "film_reflectance", "film_roughness", "bump", "scatter"):
                 setattr(style, name, getattr(material, name))
             styles.append(style)
-        tiles = np.stack([material.tile.channels() for material in self._materials.values()])
+        tiles = np.stack([pyramid(material.tile.channels()) for material in self._materials.values()])
         return (
             wp.array(styles, dtype=SurfaceStyle, device=device),
             wp.array(tiles, dtype=Texel, device=device),

@@ -33,7 +33,7 @@ RETRY_TRUST = 0.5  # factor for each time that a frame was refused
 
 
 class ClipRestyler:
-    """Restyles the frames of one clip, in their order: `propose`, as often as it takes, then `accept`.
+    """Restyles the frames of one clip, in their order: `propose`, as often as it takes, then `accept` or `drop`.
 
     conditions_of gives one float32 [H, W, C] in 0..1 per ControlNet of the model, prompt_of the prompt, reference_of
     the picture float32 [H, W, 3] for reference-only control (needed when the config gives it weight). `scene` names the
@@ -76,6 +76,11 @@ class ClipRestyler:
         """The frame is finished, and the next may be carried from it: float32 [H, W, 3] in 0..1."""
         if self._propagation is not None:
             self._propagation.accept(frame, image)
+
+    def drop(self) -> None:
+        """The frame last proposed is left out of the clip."""
+        if self._propagation is not None:
+            self._propagation.forget()
 
     def draw(
         self, frames: Sequence[Frame], *, strength: float | None = None, attempt: int = 0, guide: Guide | None = None

@@ -12,6 +12,7 @@ from diffusers.utils import (
     convert_state_dict_to_diffusers,
     convert_state_dict_to_peft,
     convert_unet_state_dict_to_peft,
+    recurse_remove_peft_layers,
     set_weights_and_activate_adapters,
 )
 from safetensors import SafetensorError
@@ -159,13 +160,17 @@ def _inject(part, prefix, weights, alphas, metadata, name) -> None:
 
 def _merge(part: torch.nn.Module, names: Sequence[str], weights: Sequence[float]) -> None:
     """Fold the adapters into the weights, so that the model runs as fast as without."""
-    from diffusers.utils import recurse_remove_peft_layers
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     set_weights_and_activate_adapters(part, list(names), list(weights))
     for module in part.modules():
         if isinstance(module, BaseTunerLayer):
             module.merge(adapter_names=[name for name in names if name in module.r])
+    remove_adapters(part)
+
+
+def remove_adapters(part: torch.nn.Module) -> None:
+    """Leave a U-Net or text encoder without adapters, merged or not, frozen, its layers named as before."""
     recurse_remove_peft_layers(part)
     del part.peft_config
     part._hf_peft_config_loaded = False

@@ -80,6 +80,10 @@ class Propagation:
         """The frame is finished: float32 [H, W, 3] in 0..1."""
         self._before = frame, restyled
 
+    def forget(self) -> None:
+        """A frame is left out: what came before cannot be followed past it."""
+        self._previous = None
+
 
 def blend(foretold: Foretold, drawn: np.ndarray) -> np.ndarray:
     """float32 [H, W, 3]: the foretold picture as far as it is trusted, else the drawn one.
