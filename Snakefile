@@ -4,6 +4,7 @@
 #   snakemake --cores all --configfile my.yaml            with your settings and recordings
 #   snakemake --cores all simulate                        simulated operations: a dataset without any recording
 #   snakemake --cores all mix                             simulated tools in captured frames, and the reverse
+#   snakemake --cores all restyle                         simulated frames made to look real, and what that kept
 #   snakemake --cores all results/dataset/sampled/annotations.json    one result and what it needs
 #
 # Stages, in flow order: workflow/README.md.
@@ -30,6 +31,8 @@ include: "workflow/rules/simulate.smk"
 include: "workflow/rules/compose.smk"
 include: "workflow/rules/render.smk"
 include: "workflow/rules/mix.smk"
+include: "workflow/rules/style.smk"
+include: "workflow/rules/restyle.smk"
 include: "workflow/rules/annotate.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"

@@ -156,7 +156,7 @@ def frame_row(table: Table, python: Path, folder: Path) -> None:
         50.0,
         ours_wall_s=mine["wall_s"],
         peer_wall_s=theirs["wall_s"],
-        ours_samples_a_pixel=samples,
+        ours_samples_a_contrasting_pixel=samples,
     )
 
 

@@ -33,7 +33,7 @@ def label_agreement(episode: Episode, every: int, frames: int) -> dict:
     The rays are those of the frame's own lens (checked against OpenCV's projection); they meet the surfaces in a
     bounding volume hierarchy. Depth errors are of the pixels that agree.
     """
-    renderer: Renderer = episode._filming._labels
+    renderer: Renderer = episode._filming._renderer
     rays, lens_error = _lens_rays(renderer)
     equal, pixels, depth_errors, moments = 0, 0, [], []
     for number, _ in enumerate(episode.frames()):
@@ -64,7 +64,7 @@ def snapshot(episode: Episode, skip: int, frames: int, path: Path) -> int:
     Faces are those of the first: a cut or tear adds vertices at the end and leaves the others. The camera is saved
     without its distortion, which the peer does not have.
     """
-    renderer: Renderer = episode._filming._labels
+    renderer: Renderer = episode._filming._renderer
     scene, camera, seen = renderer.scene, renderer.camera, []
     for number, _ in enumerate(episode.frames()):
         if number == skip:

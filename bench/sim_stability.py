@@ -23,11 +23,11 @@ from scipy.spatial.transform import Rotation
 from splatscope.files import write_json
 from splatscope.geometry import make_transform
 from splatscope.meshes import distance_fields as sdf
+from splatscope.meshes.instruments.tool_state import Blade, ToolState
 from splatscope.meshes.tetrahedra import TetMesh, stuff
 from splatscope.simulate.tissue.body import Body, Bonds, TissueMaterial
 from splatscope.simulate.tissue.settings import CYSTIC_DUCT, LIVER, TissueSettings
 from splatscope.simulate.tissue.tissue import Tissue
-from splatscope.simulate.tissue.tool_state import Blade, ToolState
 
 SECONDS, FRAMES_PER_S = 10, 60
 APART_MM = 15.0  # of the instruments: real ones do not pass through each other

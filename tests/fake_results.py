@@ -23,6 +23,7 @@ from splatscope.files import write_bytes, write_json, write_table
 from splatscope.geometry import Camera, apply, look_at, make_transform, pose_columns
 from splatscope.images import encode_jpeg, encode_png, resize_area
 from splatscope.report import ReportInputs
+from splatscope.restyle.pictures import COLUMNS, draw_restyling
 from splatscope.shards import Frame, write_shard
 from splatscope.splats.gaussians import Gaussians, write_ply
 from splatscope.summary import SummaryInputs, write_summary
@@ -315,6 +316,7 @@ def write_results(folder: Path, *, truth: bool = True, scene: bool = True, frame
             replay=folder / "evaluate/replay.json" if scene else None,
             replay_paper=folder / "evaluate/replay_paper.json" if scene else None,
             truth=folder / "evaluate/truth.json" if truth else None,
+            restyling=write_restyling(folder),
             benchmarks=benchmarks,
         ),
         folder / "summary.json",
@@ -329,10 +331,47 @@ def write_results(folder: Path, *, truth: bool = True, scene: bool = True, frame
         extracts={"needle_driver": folder / "extract/needle_driver"},
         compose={dataset: folder / f"compose/{dataset}.json" for dataset in datasets},
         datasets={"sampled": folder / "dataset/sampled"},
+        restyled={"simulated": folder / "restyle/simulated"},
         evaluate=folder / "evaluate",
         benchmarks=benchmarks,
         provenance={"Seed": "0", "Configuration": "sha256 0123456789abcdef"},
     )
+
+
+def write_restyling(folder: Path) -> Path:
+    """Pictures and figures of the restyled dataset "simulated"; its evaluation's file."""
+    shards = [folder / "restyled.tar"]
+    write_shard(shards[0], [frame(index) for index in range(4)])
+    draw_restyling(
+        shards, shards, folder / "restyle/simulated/before_after.jpg", folder / "restyle/simulated/before_after.mp4"
+    )
+    rows = [
+        {
+            "variant": variant,
+            "frames": 70 - number,
+            "dropped_fraction": number / 70,
+            "miou": 0.8 - 0.02 * number,
+            "miou_ratio": 1 - 0.025 * number,
+            "warp_error": 0.02 + 0.01 * number,
+            "style_distance": 2.0 - 0.4 * number,
+        }
+        for number, variant in enumerate(("raw", "default", "gate_off", "per_frame"))
+    ]
+    figures = {
+        "model": "mini",
+        "licence": "apache-2.0",
+        "frames": 190,
+        "dropped": 10,
+        "classes": ["liver", "tool"],
+        "segmenter": "dilated",
+        "style_set": "real frames, 80 frames",
+        "strip_columns": COLUMNS,
+        "style_distance_name": "kernel distance (a network)",
+        "style_remark": "70 and 80 images.",
+        "rows": rows,
+    }
+    write_json(folder / "evaluate/restyle_simulated_proof.json", figures)
+    return folder / "evaluate/restyle_simulated_proof.json"
 
 
 def write_ingest(folder: Path, name: str, role: str, number: int) -> None:

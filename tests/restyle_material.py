@@ -43,23 +43,23 @@ def text_config(tokenizer) -> transformers.CLIPTextConfig:
     )
 
 
-def make_unet(*, sdxl: bool = False) -> diffusers.UNet2DConditionModel:
+def make_unet(*, sdxl: bool = False, **changes) -> diffusers.UNet2DConditionModel:
     sizes = {
         "addition_embed_type": "text_time",
         "addition_time_embed_dim": 4,
         "projection_class_embeddings_input_dim": 6 * 4 + 12,
     }
-    return diffusers.UNet2DConditionModel(
-        sample_size=8,
-        block_out_channels=(16, 32),
-        layers_per_block=1,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        cross_attention_dim=TEXT_WIDTH * (2 if sdxl else 1),
-        attention_head_dim=8,
-        norm_num_groups=8,
-        **(sizes if sdxl else {}),
-    )
+    settings = {
+        "sample_size": 8,
+        "block_out_channels": (16, 32),
+        "layers_per_block": 1,
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+        "cross_attention_dim": TEXT_WIDTH * (2 if sdxl else 1),
+        "attention_head_dim": 8,
+        "norm_num_groups": 8,
+    }
+    return diffusers.UNet2DConditionModel(**settings | (sizes if sdxl else {}) | changes)
 
 
 def make_controlnet(unet, channels: int = 3, seed: int = 1) -> diffusers.ControlNetModel:

@@ -189,10 +189,11 @@ def test_flow_finds_the_same_surface_points_again(paper, camera):
     second = renderer.render(moved, points=True)
     after = renderer.view()
     for source, other, views in ((first, second, (before, after)), (second, first, (after, before))):
-        flow, found = renderer.flow(*views)
-        assert ((found > 0) == (source.object_map > 0)).all() and (found == 1).mean() > 0.1
+        flow = renderer.flow(*views)
+        found = flow[..., 2]
+        assert ((found > 0) == (source.points[..., 0] > 0)).all() and (found == 1).mean() > 0.1
         assert_points_agree(source, other, flow, found)
-    hidden = renderer.flow(before, after)[1] == 2
+    hidden = renderer.flow(before, after)[..., 2] == 2
     assert 0 < hidden.mean() < 0.3
 
 
@@ -201,11 +202,51 @@ def assert_points_agree(source, other, flow, found):
     rows, columns = np.nonzero(found == 1)
     x = (columns + 0.5 + flow[rows, columns, 0]).astype(int)
     y = (rows + 0.5 + flow[rows, columns, 1]).astype(int)
-    same = source.object_map[rows, columns] == other.object_map[y, x]
+    same = source.points[rows, columns, 0] == other.points[y, x, 0]
     assert same.mean() > 0.98
-    apart = np.linalg.norm(source.points[rows, columns] - other.points[y, x], axis=-1)[same]
+    apart = np.linalg.norm((source.points[rows, columns] - other.points[y, x])[..., 1:], axis=-1)[same]
     pixel_mm = source.depth_mm[rows, columns][same] / 70
     assert np.median(apart / pixel_mm) < 0.6
+
+
+def test_samples_smooth_edges_as_a_finer_picture_does(paper):
+    scene = Scene({"balls": [ball((3, 0, 40), 6), ball((-4, 2, 60), 16)]}, paper)
+    fine = Renderer(scene, CAMERA.scaled(288, 240)).render(AHEAD).radiance.reshape(80, 3, 96, 3, 3).mean((1, 3))
+    plain, smooth = (Renderer(scene, CAMERA, samples=samples).render(AHEAD).radiance for samples in (1, 3))
+    before, after = (np.abs(picture - fine).max(-1) for picture in (plain, smooth))
+    edge = before > 0.05 * fine.max()
+    assert edge.sum() > 20
+    # a pixel of which a diagonal neighbour's surface covers a corner is not looked into
+    assert np.mean(after[edge] < 1e-3) > 0.8 and after.sum() < 0.3 * before.sum()
+
+
+def test_patterns_finer_than_a_pixel_fade_to_their_mean():
+    checks = np.where(np.indices((64, 64)).sum(0)[..., None] % 2, 0.2, 0.8) * np.ones(3)
+    materials = {
+        name: Material(textures.Tile(albedo.astype(np.float32), np.zeros((64, 64), np.float32)))
+        for name, albedo in {"checked": checks, "plain": np.full((64, 64, 3), 0.5)}.items()
+    }
+    wall = Mesh([[-4000.0, -3000, 300], [4000, -3000, 300], [0, 5000, 300]], [[0, 2, 1]])  # 2.4 texels a pixel
+
+    def radiance(material):
+        scene = Scene({"wall": [Part(wall, material)]}, MaterialLibrary(materials))
+        return Renderer(scene, CAMERA).render(AHEAD).radiance
+
+    ratio = radiance("checked") / radiance("plain")
+    assert np.abs(ratio.mean() - 1) < 0.01 and ratio.std() < 0.12  # 0.6 where single texels are seen
+
+
+def test_pixels_outside_the_round_view_have_no_labels(paper):
+    labelled = np.zeros((CAMERA.height, CAMERA.width), bool)
+    labelled[:, 48:] = True
+    scene = Scene({"ball": [ball((0, 0, 40), 12, class_id=2, instance=1)]}, paper)
+    whole = Renderer(scene, CAMERA).render(AHEAD, normals=True, points=True)
+    half = Renderer(scene, CAMERA, labelled=labelled).render(AHEAD, normals=True, points=True)
+    for name, values in vars(whole).items():
+        inside = labelled if values.ndim == 2 else labelled[..., None]
+        expected = values if name == "radiance" else values * inside
+        assert np.array_equal(getattr(half, name), expected), name
+    assert whole.instance_map[~labelled].any()
 
 
 def square(offset: float) -> np.ndarray:
@@ -225,7 +266,8 @@ def test_flow_follows_both_sides_of_a_cut(paper):
     apart[3] = square(-4)[3]
     scene.replace("sheet", Surface(Mesh(apart, cut_faces), [Look("paper", 2)], np.zeros(2, int)))
     renderer.render(AHEAD)
-    flow, found = renderer.flow(before, renderer.view(), cut_faces)
+    flow = renderer.flow(before, renderer.view(), cut_faces)
+    found = flow[..., 2]
     pixels = 4 / 50 * CAMERA.fx
     assert np.allclose(flow[found > 0][:, 1], 0, atol=1e-3)
     assert np.allclose(np.abs(flow[found > 0][:, 0]), pixels, atol=1e-2)

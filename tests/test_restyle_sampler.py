@@ -57,7 +57,7 @@ SCHEDULERS = {
 
 @pytest.mark.parametrize(
     "name, scheduler",
-    [*(("sd", scheduler) for scheduler in SCHEDULERS), ("v", "ddim"), ("v", "dpmpp_2m_karras"), ("xl", "euler")],
+    [("sd", "dpmpp_2m_karras"), ("sd", "euler"), ("v", "ddim"), ("xl", "euler")],
 )
 def test_agrees_with_diffusers(folders, models, name, scheduler):
     """Two ControlNets, guidance, part of the schedule: the same picture as diffusers' pipeline from the same noise."""
@@ -115,6 +115,16 @@ def test_strength_is_each_frames_own(plain):
     assert (np.abs(mixed - same).max(axis=(1, 2, 3)) > 0).all()
 
 
+@pytest.mark.parametrize("name", ["sd", "xl"])
+def test_half_precision(folders, models, name):
+    """Every part computes in the model's type, latents and solvers stay in float32; the picture is nearly the same."""
+    half = load_base_model(folders[name], controlnets=[DEPTH, EDGE], dtype=torch.bfloat16)
+    assert {half.unet.dtype, half.controlnets[0].model.dtype, half.text_encoders[-1].dtype} == {torch.bfloat16}
+    given = pictures(1, 64, 64), conditions(1, 64, 64), ["liver"], CONFIG, noise_for(half, 1, 64, 64)
+    difference = restyle_batch(half, *given) - restyle_batch(models[name], *given)
+    assert 0 < np.abs(difference).mean() < 0.03
+
+
 def test_first_step_takes_at_least_one_step():
     assert first_step(20, 0.65) == 7
     assert first_step(20, 1.0) == 0
@@ -139,7 +149,7 @@ def test_guide_that_changes_nothing(models, name, scheduler):
 
 @pytest.mark.parametrize("scheduler", ["dpmpp_2m_karras", "dpmpp_2m", "euler"])
 def test_guide_leads_where_it_wants(plain, scheduler):
-    """A guide that insists on other latents ends at the picture of these. (DDIM's schedule ends in a trace of noise.)"""
+    """A guide that insists on other latents ends at the picture of these."""
     config = CONFIG.model_copy(update={"scheduler": scheduler})
     images, wanted = pictures(1, 64, 64), plain.encode_images(pictures(1, 64, 64, seed=9))
     given = plain, images, [], ["liver"], config, noise_for(plain, 1, 64, 64)
@@ -212,7 +222,7 @@ class TestTiles:
             return type("Output", (), {"sample": noisy * 0.5})
 
         def residuals(noisy, times, *, controlnet_cond, **_):
-            assert controlnet_cond.shape[2:] == tuple(8 * side for side in noisy.shape[2:])
+            assert controlnet_cond.shape[2:] == noisy.shape[2:]
             return [], torch.zeros(())
 
         local = replace(
@@ -252,6 +262,7 @@ class _Called(torch.nn.Module):
     def __init__(self, function, config):
         super().__init__()
         self.function, self.config = function, config
+        self.controlnet_cond_embedding = torch.nn.AvgPool2d(8)
 
     def forward(self, *values, **keywords):
         return self.function(*values, **keywords)

@@ -7,10 +7,10 @@ import pytest
 import warp as wp
 
 from splatscope.meshes.distance_fields import SampledField
+from splatscope.meshes.instruments.tool_state import ToolState
 from splatscope.simulate.tissue.body import Body, Bonds, TissueMaterial
 from splatscope.simulate.tissue.settings import CYSTIC_ARTERY, CYSTIC_DUCT, LIVER, TissueSettings
 from splatscope.simulate.tissue.tissue import Tissue
-from splatscope.simulate.tissue.tool_state import ToolState
 from tissue_material import WEIGHTLESS, ball, body, box, tool, tube, volumes
 
 FRAME_S = 1 / 60
@@ -276,6 +276,7 @@ def test_clip_closes_the_tube_for_good():
     tissue.advance(FRAME_S, {"left": tool([4, 0, 0], grip_reach_mm=3.0)})
     assert tissue.grasp("left").amount > 0
     run(tissue, 0.4, lambda share: {"left": tool([4, 0, 8 * share], grip_reach_mm=3.0)})
+    (clip,) = tissue.clips
     assert clip.world_from_clip[2, 3] > 2  # it goes with the tissue
     assert thickness() == pytest.approx(tissue.settings.clip_gap_mm, abs=0.4)
 

@@ -5,10 +5,10 @@ import itertools
 import numpy as np
 
 from splatscope.geometry import make_transform
+from splatscope.meshes.instruments.tool_state import Blade, ToolState
 from splatscope.meshes.tetrahedra import TetMesh, stuff
 from splatscope.simulate.tissue.body import Body, TissueMaterial
 from splatscope.simulate.tissue.settings import TissueSettings
-from splatscope.simulate.tissue.tool_state import Blade, ToolState
 
 WEIGHTLESS = TissueSettings(gravity_mm_s2=(0, 0, 0))
 POINTING_DOWN = np.diag([1.0, -1, -1])  # the tool's z axis along -z

@@ -6,6 +6,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from splatscope.config.load import check_config
+from splatscope.config.restyle import PROOF_VARIANTS
 from splatscope.digests import code_digest, settings_digest
 from splatscope.errors import InputError
 from splatscope.ingest.check import validate_recording
@@ -54,6 +55,9 @@ SITE = [name for name, row in RECORDINGS.items() if row.role is not Role.TOOL]
 REPLAYS = ["replay", "replay_paper"] if SCENES and TOOLS else []
 SHOWN = ["sampled"] + ["simulated"] * (CONFIG.simulate.episodes > 0)  # datasets in the report
 MIXED = ["mixed_captured"] + ["mixed_simulated"] * bool(TOOLS and CONFIG.simulate.episodes)
+RESTYLED = [name for name in CONFIG.restyle.datasets if name in SHOWN + MIXED]
+STUDIES = {"proof": ["default", *PROOF_VARIANTS]}
+STUDIES["ablation"] = [*STUDIES["proof"], *CONFIG.restyle.variants]
 GROUPS = {"site": SITE} | {tool: [tool] for tool in TOOLS}
 MODELS = {"site": BACKGROUNDS} | {tool: [tool] for tool in TOOLS}
 PHANTOM_TOOLS = [name for name in TOOLS if name in PHANTOM_NAMES]
@@ -63,6 +67,10 @@ def shard_files(dataset, suffix):
     """The files of a dataset's shards; their number is known from the settings before any frame is."""
     if dataset == "simulated":
         return [f"results/simulate/episode_{index:06d}.{suffix}" for index in range(CONFIG.simulate.episodes)]
+    if dataset.endswith("_restyled"):
+        folder = f"results/restyle/{dataset.removesuffix('_restyled')}/default"
+        raw = shard_files(dataset.removesuffix("_restyled"), suffix)
+        return [f"{folder}/{Path(file).name}" for file in raw]
     if dataset == "mixed_simulated":
         return [f"results/mix/{dataset}/shard_{index:06d}.{suffix}" for index in range(CONFIG.simulate.episodes)]
     if dataset == "mixed_captured":
@@ -72,9 +80,65 @@ def shard_files(dataset, suffix):
     return [f"results/render/{dataset}/shard_{index:06d}.{suffix}" for index in range(count)]
 
 
+def judged_shards(dataset, judge, suffix):
+    """The third of a dataset's shards that a segmenter learns from ("gate", "evaluation"), or that is looked at."""
+    files = shard_files(dataset, suffix)
+    third = ["gate", "evaluation", "proof"].index(judge)
+    return files[third * len(files) // 3 : (third + 1) * len(files) // 3]
+
+
+def raw_shard(dataset, name, suffix):
+    """The file of the shard that a restyled one comes from."""
+    return next(file for file in shard_files(dataset, suffix) if Path(file).name == f"{name}.{suffix}")
+
+
+def proof_files(dataset, variants, suffix):
+    """Files of the restyled shards that the evaluation looks at, variant by variant."""
+    names = [Path(file).stem for file in judged_shards(dataset, "proof", "tar")]
+    return [f"results/restyle/{dataset}/{variant}/{name}.{suffix}" for variant in variants for name in names]
+
+
+def shipped(path):
+    """A file or folder that a setting names: in the working directory, or among what ships with the project."""
+    ours = Path(workflow.basedir) / path
+    return str(ours) if path and not Path(path).exists() and ours.exists() else path
+
+
+def restyle_settings(variant):
+    """The settings of a variant of restyle, paths resolved."""
+    chosen = CONFIG.restyle.variant(variant)
+    return chosen.model_copy(update={"model": shipped(chosen.model)}).model_dump(mode="json")
+
+
+def weight_files(place):
+    """The weights in a folder on this machine; a hub id has none here."""
+    return sorted(map(str, Path(place).rglob("*.safetensors")))
+
+
+def style_files(variant):
+    """Weights that a variant of restyle reads; a LoRA may be one that train_style is still to make."""
+    chosen = CONFIG.restyle.variant(variant)
+    folders = [shipped(chosen.model), *(net.model for net in chosen.controlnets)]
+    loras = [lora.path for lora in chosen.loras if lora.path.endswith(".safetensors")]
+    return sorted({file for folder in folders for file in weight_files(folder)} | set(loras))
+
+
+def proof_settings():
+    """The settings of how restyled frames are judged, paths resolved."""
+    return CONFIG.restyle.proof.model_copy(update={"style_frames": STYLE_SET}).model_dump(mode="json")
+
+
+def style_set_files():
+    """The features of the real look, when they are a file; pictures in a folder are the user's to keep."""
+    return [STYLE_SET] if Path(STYLE_SET).is_file() else []
+
+
 def if_replayed(*files):
     """The files of the replay, when there is a scene recording to replay."""
     return list(files) if REPLAYS else []
+
+
+STYLE_SET = shipped(CONFIG.restyle.proof.style_frames)
 
 
 wildcard_constraints:
@@ -82,6 +146,10 @@ wildcard_constraints:
     group="|".join(GROUPS),
     model="|".join(MODELS),
     tool="|".join(TOOLS) or "no_tool",
-    dataset="sampled|replay|replay_paper|simulated|mixed_captured|mixed_simulated",
+    dataset="(sampled|replay|replay_paper|simulated|mixed_captured|mixed_simulated)(_restyled)?",
+    variant="|".join(STUDIES["ablation"]),
+    study="|".join(STUDIES),
+    judge="gate|evaluation",
+    shard_name=r"(shard|episode)_\d{6}",
     shard=r"\d{6}",
     episode=r"\d{6}",

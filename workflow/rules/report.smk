@@ -10,6 +10,7 @@ rule write_summary:
         replay=if_replayed("results/evaluate/replay.json"),
         replay_paper=if_replayed("results/evaluate/replay_paper.json"),
         truth=["results/evaluate/truth.json"] if PHANTOM_NAMES else [],
+        restyling=expand("results/evaluate/restyle_{dataset}_proof.json", dataset=RESTYLED[:1]),
     output:
         "results/summary.json",
     log:
@@ -50,6 +51,7 @@ rule write_report:
         dataset=expand("results/dataset/{dataset}/manifest.json", dataset=SHOWN),
         episodes=shard_files("simulated", "tar"),
         simulated=rules.simulate.input if CONFIG.simulate.episodes else [],
+        restyled=rules.restyle.input,
     output:
         "results/report.html",
     log:
@@ -60,7 +62,8 @@ rule write_report:
         models=list(MODELS),
         tools=TOOLS,
         datasets=["sampled", *REPLAYS],
-        shown=SHOWN,
+        shown=[*SHOWN, *(f"{name}_restyled" for name in RESTYLED)],
+        restyled=RESTYLED,
         config=settings("report"),
         seed=CONFIG.seed,
         config_digest=settings_digest(CONFIG.model_dump(mode="json")),

@@ -18,6 +18,7 @@ with run_job(snakemake):
         compose={name: results / "compose" / f"{name}.json" for name in params.datasets},
         datasets={name: results / "dataset" / name for name in params.shown},
         episodes=[Path(file) for file in snakemake.input.episodes],
+        restyled={name: results / "restyle" / name for name in params.restyled},
         evaluate=results / "evaluate",
         benchmarks=sorted((results / "benchmarks").rglob("*.tsv")),
         provenance={"seed": str(params.seed), "configuration digest": params.config_digest},

@@ -13,6 +13,7 @@ with run_job(snakemake):
         replay=next(map(Path, files.replay), None),
         replay_paper=next(map(Path, files.replay_paper), None),
         truth=next(map(Path, files.truth), None),
+        restyling=next(map(Path, files.restyling), None),
         benchmarks=sorted(Path("results/benchmarks").rglob("*.tsv")),
     )
     write_summary(inputs, snakemake.output[0])

@@ -25,7 +25,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,6 +59,7 @@ class Frame:
     flow_forward: np.ndarray | None = None  # float32 [H, W, 3]: x, y in pixels to the next frame; see FLOW_STATES
     flow_backward: np.ndarray | None = None  # float32 [H, W, 3]: to the frame before
     surface_points: np.ndarray | None = None  # float32 [H, W, 4]: object number, its point x, y, z in mm when at rest
+    stored: dict[str, bytes] = field(default_factory=dict, repr=False)  # its members, when it was read from a shard
 
     def __post_init__(self):
         height, width = self.rgb.shape[:2]
@@ -157,8 +158,14 @@ def write_shard(tar_path: str | Path, frames: Iterable[Frame], provenance: dict 
     write_json(manifest_path(tar_path), manifest)
 
 
-def read_shard(tar_path: str | Path) -> Iterator[Frame]:
-    """Frames of a shard in key order. Raises InputError for a broken tar or an unreadable member."""
+def read_shard(
+    tar_path: str | Path, *, maps: Container[str] | None = None, keys: Container[str] | None = None
+) -> Iterator[Frame]:
+    """Frames of a shard in key order. Raises InputError for a broken tar or an unreadable member.
+
+    `maps` names the maps that are needed (fields of Frame such as "class_map"), `keys` the frames: decoding is what
+    costs time. Without them all come.
+    """
     remedy = "delete the file and run the same command again: the stage that makes it will"
     try:
         with tarfile.open(tar_path) as tar:
@@ -170,7 +177,9 @@ def read_shard(tar_path: str | Path) -> Iterator[Frame]:
                     yield _decode(tar_path, key, current)
                     current = {}
                 key = member_key
-                current[suffix] = tar.extractfile(info).read()
+                unwanted = maps is not None and suffix in _MAPS and _MAPS[suffix].name not in maps
+                if not unwanted and (keys is None or key in keys):
+                    current[suffix] = tar.extractfile(info).read()
             if current:
                 yield _decode(tar_path, key, current)
     except (tarfile.TarError, OSError, EOFError) as error:
@@ -213,7 +222,8 @@ def _decode(tar_path: str | Path, key: str, members: dict[str, bytes]) -> Frame:
             expected="at least rgb.png and meta.json",
             remedy="delete the file and run the same command again",
         )
-    frame = Frame(key, decode_image(members["rgb.png"], f"{tar_path}:{key}.rgb.png"), json.loads(members["meta.json"]))
+    image = decode_image(members["rgb.png"], f"{tar_path}:{key}.rgb.png")
+    frame = Frame(key, image, json.loads(members["meta.json"]), stored=members)
     for suffix, item in _MAPS.items():
         if suffix in members:
             setattr(

@@ -62,6 +62,15 @@ KEYS = (
     *(Key(f"replay.paper_mode.{name}", unit, f"the same as the paper does it: {text}") for name, unit, text in _REPLAY),
     Key("splat.<model>.heldout_psnr", "dB", "PSNR of the model's held-out views, mean"),
     Key("splat.<model>.gaussians", "Gaussians", "size of the model"),
+    Key("restyle.frames", "images", "restyled frames that were kept"),
+    Key("restyle.miou_raw", "", "mIoU of the evaluation's segmenter on frames before restyling"),
+    Key("restyle.miou_gate_off", "", "the same on restyled frames, without fidelity gate"),
+    Key("restyle.miou_gate_on", "", "the same on restyled frames that the fidelity gate let through"),
+    Key("restyle.dropped_fraction", "0..1", "frames that the gate dropped"),
+    Key("restyle.warp_error_ratio", "", "warp error of restyled clips over that of frames restyled one by one"),
+    Key("restyle.style_distance_raw", "", "distance to the style set before restyling"),
+    Key("restyle.style_distance", "", "the same after restyling"),
+    Key("restyle.style_distance_name", "", "which distance it is"),
     Key("run.wall_s", "s", "wall-clock time during which at least one job ran, over all results present"),
 )
 
@@ -77,12 +86,13 @@ class SummaryInputs:
     replay: Path | None = None  # evaluate/replay.json
     replay_paper: Path | None = None  # evaluate/replay_paper.json
     truth: Path | None = None  # evaluate/truth.json
+    restyling: Path | None = None  # evaluate/restyle_<dataset>_proof.json
     benchmarks: Sequence[Path] = ()  # Snakemake's benchmark tables
 
 
-def write_summary(inputs: SummaryInputs, out: str | Path) -> dict[str, float | int | None]:
+def write_summary(inputs: SummaryInputs, out: str | Path) -> dict[str, float | int | str | None]:
     """Write summary.json, a flat object with the keys of `KEYS`, and return it."""
-    figures: dict[str, float | int | None] = {key.name: None for key in KEYS if "<" not in key.name}
+    figures: dict[str, float | int | str | None] = {key.name: None for key in KEYS if "<" not in key.name}
     if inputs.dataset_manifest:
         counts = read_json(inputs.dataset_manifest)["counts"]
         figures["dataset.frames"], figures["dataset.annotations"] = counts["images"], counts["annotations"]
@@ -103,6 +113,8 @@ def write_summary(inputs: SummaryInputs, out: str | Path) -> dict[str, float | i
             for name, _, _ in _REPLAY:
                 metric, _, statistic = name.rpartition("_")
                 figures[f"{prefix}.{name}"] = content[metric][statistic]
+    if inputs.restyling:
+        figures |= _restyle_figures(read_json(inputs.restyling))
     for model, path in sorted(inputs.splats.items()):
         content = read_json(path)
         figures[f"splat.{model}.heldout_psnr"] = content["heldout_psnr_mean"]
@@ -155,6 +167,22 @@ def _truth_figures(truth: Mapping[str, Any]) -> dict[str, float | None]:
     ate = [camera["ate_mm"] for camera in truth["cameras"].values() if camera["ate_mm"] is not None]
     figures["poses.camera.ate_mm"] = max(ate, default=None)
     return figures
+
+
+def _restyle_figures(content: Mapping[str, Any]) -> dict[str, float | str | None]:
+    rows = {row["variant"]: row for row in content["rows"]}
+    warp, alone = rows["gate_off"]["warp_error"], rows["per_frame"]["warp_error"]
+    return {
+        "restyle.frames": content["frames"],
+        "restyle.miou_raw": rows["raw"]["miou"],
+        "restyle.miou_gate_off": rows["gate_off"]["miou"],
+        "restyle.miou_gate_on": rows["default"]["miou"],
+        "restyle.dropped_fraction": content["dropped"] / max(1, content["frames"] + content["dropped"]),
+        "restyle.warp_error_ratio": None if warp is None or not alone else warp / alone,
+        "restyle.style_distance_raw": rows["raw"]["style_distance"],
+        "restyle.style_distance": rows["default"]["style_distance"],
+        "restyle.style_distance_name": content["style_distance_name"],
+    }
 
 
 def _ratio(part: int, whole: int) -> float | None:

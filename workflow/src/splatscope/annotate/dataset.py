@@ -16,11 +16,12 @@ from splatscope.annotate.records import FrameRecord, read_annotations
 from splatscope.config.annotate import AnnotateConfig
 from splatscope.errors import InputError
 from splatscope.files import read_json, sha256
-from splatscope.images import encode_jpeg, encode_png
+from splatscope.images import encode_jpeg
 from splatscope.shards import manifest_path, read_shard
 
 SCHEMA_VERSION = 1
 CARD_PICTURES = 12
+LABEL_MAPS = ("class_map", "instance_map", "amodal_bits")
 
 
 def annotate_dataset(
@@ -59,7 +60,7 @@ def annotate_dataset(
     writer = _Writer(work, config, {identifier: label for label, identifier in class_table.items()})
     print(f"annotate {name}: {len(shards)} shards", flush=True)
     for shard in sorted(Path(path) for path in shards):
-        for frame in read_shard(shard):
+        for frame in read_shard(shard, maps=LABEL_MAPS):
             writer.add(shard, frame)
         print(f"  {shard.name}: {len(writer.images)} images, {len(writer.annotations)} annotations so far", flush=True)
     if not writer.images:
@@ -100,12 +101,12 @@ class _Writer:
             return
         file_name = f"{record.name}.{self.config.image_format}"
         if self.config.image_format == "png":
-            content = encode_png(frame.rgb)
+            content = frame.stored["rgb.png"]
         else:
             content = encode_jpeg(frame.rgb, self.config.jpeg_quality)
         (self.folder / "images" / file_name).write_bytes(content)
-        (self.folder / "masks/class" / f"{record.name}.png").write_bytes(encode_png(frame.class_map))
-        (self.folder / "masks/instance" / f"{record.name}.png").write_bytes(encode_png(frame.instance_map))
+        for kind in ("class", "instance"):
+            (self.folder / "masks" / kind / f"{record.name}.png").write_bytes(frame.stored[f"{kind}.png"])
         image = coco.image_entry(record, len(self.images) + 1, f"images/{file_name}")
         self.images.append(image)
         entries = [

@@ -16,9 +16,11 @@ from splatscope.config.phantom import PhantomConfig
 from splatscope.config.poses import PosesConfig, SfmConfig
 from splatscope.config.render import RenderConfig
 from splatscope.config.report import ReportConfig
+from splatscope.config.restyle import RestyleConfig
 from splatscope.config.section import Section
 from splatscope.config.simulate import SimulateConfig
 from splatscope.config.splat import SplatConfig
+from splatscope.config.style_training import StyleTrainingConfig
 
 
 class Config(Section):
@@ -51,6 +53,10 @@ class Config(Section):
     """Scene list to frame shards."""
     mix: MixConfig = MixConfig()
     """Instruments of the other world laid into finished frames."""
+    restyle: RestyleConfig = RestyleConfig()
+    """Rendered frames to realistic ones."""
+    style_training: StyleTrainingConfig = StyleTrainingConfig()
+    """A LoRA of the look of your own real frames, for restyle.loras."""
     annotate: AnnotateConfig = AnnotateConfig()
     """Frame shards to the dataset."""
     evaluate: EvaluateConfig = EvaluateConfig()

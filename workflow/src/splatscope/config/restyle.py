@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from splatscope.config.restyle_proof import GateConfig, ProofConfig
 from splatscope.config.section import Section
 
 ConditionName = Literal[
@@ -65,7 +66,8 @@ class SamplerConfig(Section):
     """What guidance leads away from."""
 
     batch_size: int = Field(4, ge=1)
-    """Images that go through the U-Net together; halved by itself when a GPU's memory runs out."""
+    """Images that go through the U-Net together on a GPU, halved by itself when memory runs out. On a CPU it is one
+    at a time, which costs a tenth and makes a frame's bytes independent of its neighbours."""
 
     tile_px: int | None = Field(None, ge=64, multiple_of=64)
     """Side in pixels above which an image is denoised in overlapping square tiles of this size, blended at each step
@@ -77,10 +79,16 @@ class SamplerConfig(Section):
     0 is none. It costs one more pass through the U-Net."""
 
 
+PROOF_VARIANTS: dict[str, dict[str, Any]] = {  # what the report compares the configured settings with
+    "gate_off": {"gate": {"limit": 0.0}},
+    "per_frame": {"gate": {"limit": 0.0}, "consistency": "none"},
+}
+
+
 class RestyleConfig(Section):
     """Rendered frames to realistic ones by a latent diffusion model; labels stay what they are."""
 
-    datasets: tuple[Literal["sampled", "simulated", "mixed_captured", "mixed_simulated"], ...] = ("simulated",)
+    datasets: tuple[Literal["sampled", "simulated", "mixed_captured", "mixed_simulated"], ...] = ()
     """Datasets whose frames are restyled."""
 
     model: str = "resources/mini"
@@ -101,6 +109,9 @@ class RestyleConfig(Section):
 
     loras: tuple[LoraSetting, ...] = ()
     """LoRAs, whose contributions add up; each with path and weight."""
+
+    frames_per_shard: int | None = Field(24, ge=2)
+    """Frames of each shard that are restyled: one piece from its middle. null: all."""
 
     detector_weights: str = ""
     """Folder with the weight files of the detectors that estimate conditions, under their published names."""
@@ -128,11 +139,30 @@ class RestyleConfig(Section):
     """How frames of a clip are held together. none: each has noise of its own; warped_noise: noise sticks to the
     surfaces; full: what was drawn sticks to them too."""
 
-    min_fidelity: float = Field(0.6, ge=0, le=1)
-    """Fidelity score below which an instance's frame is done again with less strength."""
+    gate: GateConfig = GateConfig()
+    """Which restyled frames are kept."""
 
-    max_tries: int = Field(3, ge=1)
-    """Tries a frame has before it is dropped and counted."""
+    proof: ProofConfig = ProofConfig()
+    """How restyled frames are judged."""
+
+    variants: dict[str, dict[str, Any]] = {
+        "warped_noise": {"gate": {"limit": 0.0}, "consistency": "warped_noise"},
+        "no_controlnet": {"gate": {"limit": 0.0}, "controlnets": []},
+    }
+    """Settings that the target restyle_ablation compares with, each by what it changes in this section."""
+
+    def variant(self, name: str) -> RestyleConfig:
+        """The settings of a variant: "default" is this section itself, see PROOF_VARIANTS and `variants`."""
+        changes = {} if name == "default" else (PROOF_VARIANTS | self.variants)[name]
+        return RestyleConfig.model_validate(_merged(self.model_dump(), changes) | {"variants": {}})
+
+    @model_validator(mode="after")
+    def _variants_hold(self) -> RestyleConfig:
+        for name, changes in self.variants.items():
+            if name in ("default", *PROOF_VARIANTS) or "variants" in changes or not name.isidentifier():
+                raise ValueError(f"variants: {name!r} is no name for changed settings")
+            self.variant(name)
+        return self
 
     @model_validator(mode="after")
     def _ranges(self) -> RestyleConfig:
@@ -141,3 +171,11 @@ class RestyleConfig(Section):
         if any(not lora.path for lora in self.loras):
             raise ValueError("loras: expected a path for each")
         return self
+
+
+def _merged(section: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The section with the changes laid over it, key by key in sections within."""
+    return section | {
+        key: _merged(section[key], value) if isinstance(value, dict) and isinstance(section.get(key), dict) else value
+        for key, value in changes.items()
+    }

@@ -32,9 +32,9 @@ class SimulateConfig(Section):
     """Height of a frame in pixels."""
     frames_per_second: int = Field(default=5, ge=1, le=60)
     """Frames in a simulated second. Optical flow leads from one of these frames to the next."""
-    supersampling: float = Field(default=1.5, ge=1, le=4)
-    """Pixels computed for each pixel of the colour image, along each side: smooths edges, costs its square in time.
-    Labels are those of the pixel's centre."""
+    supersampling: int = Field(default=2, ge=1, le=4)
+    """Samples, along each side, of a pixel of the colour image that differs from its neighbours: smooths edges and
+    highlights. Elsewhere the pixel's centre is enough; labels are always those of the centre."""
     field_of_view_deg: tuple[float, float] = (58.0, 74.0)
     """Range of the horizontal field of view in degrees, one value for each episode."""
     distortion: tuple[float, float] = (-0.22, 0.0)

@@ -48,6 +48,5 @@ def _recorded_frames(frames_tar, keys: set[str], width: int, height: int) -> dic
         return {}
     return {
         frame.key: resize_area(frame.rgb, width, height).astype(np.float32) / 255
-        for frame in read_shard(frames_tar)
-        if frame.key in keys
+        for frame in read_shard(frames_tar, maps=(), keys=keys)
     }

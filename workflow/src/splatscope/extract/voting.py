@@ -24,7 +24,11 @@ def read_masks(path: str | Path, tool: str) -> dict[str, np.ndarray]:
         masks = {file.stem: decode_image(file.read_bytes(), str(file)) for file in sorted(path.glob("*.png"))}
         masks = {name: (mask if mask.ndim == 2 else mask.max(-1)) > 0 for name, mask in masks.items()}
     elif path.is_file():
-        masks = {frame.key: frame.instance_map > 0 for frame in read_shard(path) if frame.instance_map is not None}
+        masks = {
+            frame.key: frame.instance_map > 0
+            for frame in read_shard(path, maps=("instance_map",))
+            if frame.instance_map is not None
+        }
     else:
         masks = {}
     if not masks:

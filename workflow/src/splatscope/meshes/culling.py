@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,15 +58,34 @@ class FaceGroups:
     def visible(self, camera_from_object: np.ndarray, field: np.ndarray, near_mm: float) -> np.ndarray:
         """bool [G]: groups that may have a pixel in the picture.
 
-        `field` [2, 2]: least and greatest x, y at depth 1 that any pixel sees, through the lens if it distorts.
+        `camera_from_object` [4, 4] or one for each group [G, 4, 4]. `field` [2, 2]: least and greatest x, y at depth 1
+        that any pixel sees, through the lens if it distorts.
         """
-        rotation, translation = camera_from_object[:3, :3], camera_from_object[:3, 3]
-        centre = self.centres @ rotation.T + translation
+        rotation, translation = camera_from_object[..., :3, :3], camera_from_object[..., :3, 3]
+        centre = (rotation @ self.centres[..., None])[..., 0] + translation
         inside = centre[:, 2] > near_mm - self.radii
         for sign, slopes in zip((-1, 1), field):
             for axis, slope in enumerate(slopes):
                 outside = sign * (centre[:, axis] - slope * centre[:, 2]) / np.hypot(1, slope)
                 inside &= outside < self.radii
-        away = (centre * (self.axes @ rotation.T)).sum(1)
+        away = (centre * (rotation @ self.axes[..., None])[..., 0]).sum(1)
         backward = away >= self.spreads * np.linalg.norm(centre, axis=1) + self.radii
         return inside & ~backward
+
+    @classmethod
+    def unbounded(cls, starts: np.ndarray, end: int) -> FaceGroups:
+        """Groups that may be anywhere."""
+        count = len(starts)
+        zero = np.zeros((count, 3))
+        return cls(starts, end, zero, np.full(count, np.inf), zero, np.full(count, 2.0))
+
+    @classmethod
+    def concatenate(cls, several: Sequence[FaceGroups]) -> FaceGroups:
+        """All groups of objects whose faces follow one another."""
+        firsts = np.cumsum([0] + [groups.end for groups in several])
+        starts = np.concatenate([groups.starts + first for groups, first in zip(several, firsts)])
+        bounds = [
+            np.concatenate([getattr(groups, name) for groups in several])
+            for name in ("centres", "radii", "axes", "spreads")
+        ]
+        return cls(starts, int(firsts[-1]), *bounds)

@@ -35,10 +35,10 @@ def ellipsoid(points: np.ndarray, centre, radii) -> np.ndarray:
 def cone(points: np.ndarray, start, end, start_radius: float, end_radius: float) -> np.ndarray:
     """Round-ended segment whose radius goes linearly from start to end."""
     start, axis = np.asarray(start, np.float32), np.asarray(end, np.float32) - np.asarray(start, np.float32)
-    share = np.clip((points - start) @ axis / (axis @ axis), 0, 1)
-    return np.linalg.norm(points - start - share[..., None] * axis, axis=-1) - (
-        start_radius + (end_radius - start_radius) * share
-    )
+    offset = points - start
+    share = np.clip(offset @ (axis / (axis @ axis)), 0, 1)
+    offset -= share[..., None] * axis
+    return np.sqrt(np.einsum("...i,...i", offset, offset)) - (start_radius + (end_radius - start_radius) * share)
 
 
 def tube(points: np.ndarray, path: np.ndarray, radii, blend_mm: float) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 import warp as wp
 
-from splatscope.meshes.raster_kernels import Distortion, corner_weights, distort, triangle_of
+from splatscope.meshes.lens_kernels import Distortion, distort
+from splatscope.meshes.raster_kernels import depth_of, triangle_of
 
 wp.config.quiet = True
 wp.set_module_options({"enable_backward": False, "fast_math": True})
@@ -14,34 +15,30 @@ DEPTH_TOLERANCE_MM = wp.constant(0.3)
 @wp.kernel
 def find_again(
     source_keys: wp.array(dtype=wp.int64),
-    source_vertices: wp.array(dtype=wp.vec3),  # camera axes
-    source_faces: wp.array2d(dtype=wp.int32),
+    source_weights: wp.array(dtype=wp.vec3),
     target_keys: wp.array(dtype=wp.int64),
-    target_vertices: wp.array(dtype=wp.vec3),
+    target_vertices: wp.array(dtype=wp.vec3),  # camera axes
     target_corners: wp.array2d(dtype=wp.int32),  # of the source's faces, among the target's vertices
-    rays: wp.array(dtype=wp.vec2),
     field: wp.vec4,  # bounds of what the lens sees, undistorted, at depth 1
     intrinsics: wp.vec4,
     distortion: Distortion,
     width: int,
-    height: int,
-    displacement: wp.array(dtype=wp.vec2),
-    found: wp.array(dtype=wp.uint8),
+    flow: wp.array2d(dtype=wp.vec3),  # x, y in pixels; 1 seen in both, 2 hidden in the target or outside its image
 ):
-    pixel = wp.tid()
-    displacement[pixel] = wp.vec2(0.0, 0.0)
-    found[pixel] = wp.uint8(0)
+    row, column = wp.tid()
+    pixel = row * width + column
     key = source_keys[pixel]
     if key < wp.int64(0):
+        flow[row, column] = wp.vec3(0.0, 0.0, 0.0)
         return
     triangle = triangle_of(key)
-    weights = corner_weights(triangle, rays[pixel], source_vertices, source_faces)
+    weights = source_weights[pixel]
     point = (
         target_vertices[target_corners[triangle, 0]] * weights[0]
         + target_vertices[target_corners[triangle, 1]] * weights[1]
         + target_vertices[target_corners[triangle, 2]] * weights[2]
     )
-    found[pixel] = wp.uint8(2)
+    flow[row, column] = wp.vec3(0.0, 0.0, 2.0)
     if point[2] < 1.0:  # behind the camera: there is no such pixel
         return
     ahead = wp.vec2(point[0] / point[2], point[1] / point[2])
@@ -50,14 +47,9 @@ def find_again(
     bent = distort(ahead, distortion)
     x = bent[0] * intrinsics[0] + intrinsics[2]
     y = bent[1] * intrinsics[1] + intrinsics[3]
-    displacement[pixel] = wp.vec2(x - float(pixel % width) - 0.5, y - float(pixel // width) - 0.5)
-    if x < 0.0 or y < 0.0 or x >= float(width) or y >= float(height):
-        return
-    column = wp.clamp(int(x), 0, width - 1)
-    row = wp.clamp(int(y), 0, height - 1)
-    seen = target_keys[row * width + column]
-    if seen < wp.int64(0):
-        return
-    depth = 1.0 / wp.cast(int(seen >> wp.int64(32)), wp.float32)
-    if point[2] < depth * (1.0 + DEPTH_TOLERANCE) + DEPTH_TOLERANCE_MM:
-        found[pixel] = wp.uint8(1)
+    found = wp.float32(2.0)
+    if x >= 0.0 and y >= 0.0 and x < float(width) and y < float(flow.shape[0]):
+        seen = target_keys[int(y) * width + int(x)]
+        if seen >= wp.int64(0) and point[2] < depth_of(seen) * (1.0 + DEPTH_TOLERANCE) + DEPTH_TOLERANCE_MM:
+            found = 1.0
+    flow[row, column] = wp.vec3(x - float(column) - 0.5, y - float(row) - 0.5, found)

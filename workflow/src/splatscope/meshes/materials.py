@@ -9,9 +9,12 @@ import warp as wp
 
 from splatscope.meshes import textures
 from splatscope.meshes.shading_kernels import SurfaceStyle, Texel
-from splatscope.meshes.textures import Tile
+from splatscope.meshes.textures import Canvas, Tile
+from splatscope.meshes.tile_pyramid import level_count, pyramid
 
-PROJECTED, COORDINATES = 0, 1
+PROJECTED, COORDINATES = 3, 1
+TILE_PX = 1024
+METAL_TILE_MM, PLAIN_TILE_MM = 24.0, 40.0
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class Material:
     """See SurfaceStyle for the optical numbers."""
 
     tile: Tile
-    mapping: int = PROJECTED
+    projections: int = PROJECTED
     tile_mm: tuple[float, float] | None = None  # of the tile on the surface; the tile's own size when absent
     roughness: float = 0.35
     reflectance: float = 0.03
@@ -39,16 +42,18 @@ class MaterialLibrary:
         return list(self._materials).index(name)
 
     def upload(self, device: str) -> tuple[wp.array, wp.array]:
-        """SurfaceStyle [M] and texture tiles [M, S, S] on a device."""
+        """SurfaceStyle [M] and the texels of their tiles [M, N] on a device: see `pyramid`."""
         styles = []
         for layer, material in enumerate(self._materials.values()):
             style = SurfaceStyle()
-            style.tile, style.mapping = layer, material.mapping
+            style.tile, style.projections = layer, material.projections
+            style.tile_px = len(material.tile.albedo)
+            style.last_level = level_count(style.tile_px) - 1
             style.tile_mm = wp.vec2(*(material.tile_mm or (material.tile.size_mm, material.tile.size_mm)))
             for name in ("roughness", "reflectance", "film_reflectance", "film_roughness", "bump", "scatter"):
                 setattr(style, name, getattr(material, name))
             styles.append(style)
-        tiles = np.stack([material.tile.channels() for material in self._materials.values()])
+        tiles = np.stack([pyramid(material.tile.channels()) for material in self._materials.values()])
         return (
             wp.array(styles, dtype=SurfaceStyle, device=device),
             wp.array(tiles, dtype=Texel, device=device),
@@ -66,51 +71,51 @@ def _tissue(tile: Tile, **changes) -> Material:
     return Material(tile, **(settings | changes))
 
 
-def tissue_materials(seed: int) -> dict[str, Material]:
+def tissue_materials(seed: int, px: int = TILE_PX) -> dict[str, Material]:
     """Liver, gallbladder, fat, gut, duct, artery, peritoneum."""
 
-    def rng(index: int) -> np.random.Generator:
-        return np.random.default_rng([seed, 101, index])
+    def tile(index: int) -> Canvas:
+        return Canvas(np.random.default_rng([seed, 101, index]), px)
 
     return {
-        "liver": _tissue(textures.liver(rng(0))),
+        "liver": _tissue(textures.liver(tile(0))),
         "gallbladder": _tissue(
-            textures.serosa(rng(1), (0.46, 0.40, 0.22), (0.33, 0.33, 0.17), 0.85, 30, 3.2), film_reflectance=0.02
+            textures.serosa(tile(1), (0.46, 0.40, 0.22), (0.33, 0.33, 0.17), 0.85, 30, 3.2), film_reflectance=0.02
         ),
-        "fat": _tissue(textures.fat(rng(2)), scatter=0.35),
-        "gut": _tissue(textures.serosa(rng(3), (0.62, 0.30, 0.225), (0.52, 0.20, 0.155), 0.9, 42, 3.4)),
-        "duct": _tissue(textures.serosa(rng(4), (0.52, 0.38, 0.19), (0.42, 0.30, 0.15), 0.7, 24, 2.0)),
-        "artery": _tissue(textures.serosa(rng(5), (0.56, 0.14, 0.10), (0.46, 0.075, 0.06), 0.5, 20, 1.6)),
-        "peritoneum": _tissue(textures.serosa(rng(6), (0.60, 0.31, 0.22), (0.46, 0.19, 0.14), 0.8, 26, 4.5)),
+        "fat": _tissue(textures.fat(tile(2)), scatter=0.35),
+        "gut": _tissue(textures.serosa(tile(3), (0.62, 0.30, 0.225), (0.52, 0.20, 0.155), 0.9, 42, 3.4)),
+        "duct": _tissue(textures.serosa(tile(4), (0.52, 0.38, 0.19), (0.42, 0.30, 0.15), 0.7, 24, 2.0)),
+        "artery": _tissue(textures.serosa(tile(5), (0.56, 0.14, 0.10), (0.46, 0.075, 0.06), 0.5, 20, 1.6)),
+        "peritoneum": _tissue(textures.serosa(tile(6), (0.60, 0.31, 0.22), (0.46, 0.19, 0.14), 0.8, 26, 4.5)),
     }
 
 
-def inner_materials(seed: int) -> dict[str, Material]:
+def inner_materials(seed: int, px: int = TILE_PX) -> dict[str, Material]:
     """What shows where tissue was parted, and the strands between organs."""
 
-    def rng(index: int) -> np.random.Generator:
-        return np.random.default_rng([seed, 105, index])
+    def tile(index: int) -> Canvas:
+        return Canvas(np.random.default_rng([seed, 105, index]), px)
 
     return {
-        "parenchyma": _tissue(textures.raw(rng(0), (0.36, 0.055, 0.040), (0.22, 0.022, 0.020), 1.2)),
-        "mucosa": _tissue(textures.raw(rng(1), (0.44, 0.33, 0.10), (0.34, 0.20, 0.06), 0.8)),
-        "lumen": _tissue(textures.raw(rng(2), (0.42, 0.085, 0.070), (0.25, 0.020, 0.018), 0.6)),
-        "connective": _tissue(textures.raw(rng(3), (0.70, 0.55, 0.46), (0.56, 0.34, 0.27), 1.6), scatter=0.5),
+        "parenchyma": _tissue(textures.raw(tile(0), (0.36, 0.055, 0.040), (0.22, 0.022, 0.020), 1.2)),
+        "mucosa": _tissue(textures.raw(tile(1), (0.44, 0.33, 0.10), (0.34, 0.20, 0.06), 0.8)),
+        "lumen": _tissue(textures.raw(tile(2), (0.42, 0.085, 0.070), (0.25, 0.020, 0.018), 0.6)),
+        "connective": _tissue(textures.raw(tile(3), (0.70, 0.55, 0.46), (0.56, 0.34, 0.27), 1.6), scatter=0.5),
     }
 
 
 def instrument_materials(seed: int, shaft_length_mm: float, shaft_radius_mm: float) -> dict[str, Material]:
     """Steel of jaws and wrist, the printed shaft: the tool of the phantom's recordings."""
 
-    def rng(index: int) -> np.random.Generator:
-        return np.random.default_rng([seed, 102, index])
+    def tile(index: int, size_mm: float = METAL_TILE_MM) -> Canvas:
+        return Canvas(np.random.default_rng([seed, 102, index]), size_mm=size_mm)
 
     round_mm = 2 * np.pi * shaft_radius_mm
     return {
-        "steel": Material(textures.brushed_metal(rng(0)), roughness=0.38, reflectance=0.13),
-        "carbide": Material(textures.brushed_metal(rng(1), (0.15, 0.14, 0.115)), roughness=0.40, reflectance=0.09),
+        "steel": Material(textures.brushed_metal(tile(0)), roughness=0.38, reflectance=0.13),
+        "carbide": Material(textures.brushed_metal(tile(1), (0.15, 0.14, 0.115)), roughness=0.40, reflectance=0.09),
         "shaft": Material(
-            textures.instrument_shaft(rng(2), shaft_length_mm),
+            textures.instrument_shaft(tile(2, shaft_length_mm)),
             COORDINATES,
             (round_mm, shaft_length_mm),
             roughness=0.45,
@@ -119,17 +124,19 @@ def instrument_materials(seed: int, shaft_length_mm: float, shaft_radius_mm: flo
     }
 
 
-def laparoscopic_materials(seed: int) -> dict[str, Material]:
+def laparoscopic_materials(seed: int, px: int = TILE_PX) -> dict[str, Material]:
     """What the instruments and clips of an operation are made of."""
 
-    def rng(index: int) -> np.random.Generator:
-        return np.random.default_rng([seed, 104, index])
+    def tile(index: int, size_mm: float) -> Canvas:
+        return Canvas(np.random.default_rng([seed, 104, index]), px, size_mm)
 
     def metal(index: int, rgb, roughness: float, reflectance: float) -> Material:
-        return Material(textures.polished_metal(rng(index), rgb), roughness=roughness, reflectance=reflectance)
+        return Material(
+            textures.polished_metal(tile(index, METAL_TILE_MM), rgb), roughness=roughness, reflectance=reflectance
+        )
 
     def plain(index: int, rgb, **optics) -> Material:
-        return Material(textures.plain(rng(index), rgb, mottling=0.3), **optics)
+        return Material(textures.plain(tile(index, PLAIN_TILE_MM), rgb, mottling=0.3), **optics)
 
     return {
         "steel": metal(0, (0.125, 0.125, 0.130), 0.32, 0.28),
@@ -146,7 +153,12 @@ def bench_materials(seed: int) -> dict[str, Material]:
     """The table on which a tool is recorded: printed drape, clamp."""
     return {
         "mat": Material(
-            textures.printed_mat(np.random.default_rng([seed, 103, 0]), 120.0), roughness=0.6, reflectance=0.01
+            textures.printed_mat(Canvas(np.random.default_rng([seed, 103, 0]), size_mm=120.0)),
+            roughness=0.6,
+            reflectance=0.01,
         ),
-        "clamp": Material(textures.plain(np.random.default_rng([seed, 103, 1]), (0.12, 0.12, 0.13)), roughness=0.5),
+        "clamp": Material(
+            textures.plain(Canvas(np.random.default_rng([seed, 103, 1]), size_mm=PLAIN_TILE_MM), (0.12, 0.12, 0.13)),
+            roughness=0.5,
+        ),
     }

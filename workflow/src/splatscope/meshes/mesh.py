@@ -55,11 +55,10 @@ class Mesh:
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Unit normals [V, 3]: face normals averaged with their areas."""
-    corners = vertices[faces]
-    face_normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = np.zeros((len(vertices), 3))
-    for corner in range(3):
-        np.add.at(normals, faces[:, corner], face_normals)
+    first, second, third = (vertices[faces[:, corner]] for corner in range(3))
+    face_normals = np.cross(second - first, third - first)
+    shares = np.repeat(face_normals, 3, axis=0)
+    normals = np.stack([np.bincount(faces.ravel(), shares[:, axis], len(vertices)) for axis in range(3)], -1)
     return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
 

@@ -52,9 +52,15 @@ def cell_distances(rng: np.random.Generator, size: int, cells: int, compute_size
 
 
 def vessel_map(
-    rng: np.random.Generator, size: int, trees: int, root_radius: float, thinnest: float = 0.55, wander: float = 0.16
+    rng: np.random.Generator,
+    size: int,
+    trees: int,
+    root_radius: float,
+    thinnest: float = 0.55,
+    wander: float = 0.16,
+    stride: float = 2.0,
 ) -> np.ndarray:
-    """float32 [size, size] in 0..1: branching vessels on a periodic tile; radii in pixels."""
+    """float32 [size, size] in 0..1: branching vessels on a periodic tile; radii and stride (along a path) in pixels."""
     canvas = np.zeros((size, size), np.float32)
     for _ in range(trees):
         start = (rng.uniform(0, size, 2), rng.uniform(0, 2 * np.pi), root_radius * rng.uniform(0.6, 1.0))
@@ -64,7 +70,7 @@ def vessel_map(
             steps = int(rng.uniform(18, 46) * (0.5 + radius / root_radius))
             turns = np.cumsum(rng.normal(0, wander, steps)) * 0.8 + rng.normal(0, wander, steps)
             headings = heading + turns
-            step = 2.0 + radius
+            step = stride + radius
             path = position + np.cumsum(step * np.stack([np.cos(headings), np.sin(headings)], -1), axis=0)
             _draw_periodic(canvas, np.vstack([position, path]), radius)
             for side in (-1, 1):

@@ -13,8 +13,9 @@ import numpy as np
 import warp as wp
 
 from splatscope.geometry import Camera
-from splatscope.meshes import flow_kernels, raster_kernels, shading_kernels
+from splatscope.meshes import flow_kernels, label_kernels, lens_kernels, raster_kernels, shading_kernels
 from splatscope.meshes.culling import GROUP
+from splatscope.meshes.lens import Lens
 from splatscope.meshes.scene import Scene
 
 NEAR_MM = 1.0
@@ -42,8 +43,9 @@ class Picture:
     amodal_bits: np.ndarray | None = None  # uint16 [H, W]; bit i: instance i + 1 covers the pixel, hidden or not
     depth_mm: np.ndarray | None = None  # float32 [H, W] along the optical axis; 0 where nothing is
     normals: np.ndarray | None = None  # float32 [H, W, 3] in camera axes: of the surface, without the texture's bumps
-    object_map: np.ndarray | None = None  # uint16 [H, W]: 1 + number of the object in the scene; 0 where nothing is
-    points: np.ndarray | None = None  # float32 [H, W, 3]: the point of the object that is seen, where it was at rest
+    points: np.ndarray | None = None
+    """float32 [H, W, 4]: 1 + number of the object in the scene, 0 where nothing is; the point of the object that is
+    seen, where it was at rest."""
 
 
 @dataclass
@@ -51,6 +53,7 @@ class View:
     """Which surface point each pixel of a picture showed, kept to find these points again at another time."""
 
     keys: wp.array
+    weights: wp.array
     camera_vertices: wp.array
     faces: wp.array
 
@@ -61,28 +64,38 @@ class Renderer:
     Every pixel shows what its own ray meets: distortion bends rays, it does not resample a picture.
     """
 
-    def __init__(self, scene: Scene, camera: Camera, light: Light | None = None, blood_class: int = 0):
-        """`blood_class`: the class of what lies under more blood than half; 0 keeps the class of what is bled on."""
+    def __init__(
+        self,
+        scene: Scene,
+        camera: Camera,
+        light: Light | None = None,
+        blood_class: int = 0,
+        samples: int = 1,
+        labelled: np.ndarray | None = None,
+    ):
+        """`blood_class`: the class of what lies under more blood than half; 0 keeps the class of what is bled on.
+
+        `samples` along each side of a pixel make its colour where it differs from its neighbours; elsewhere its centre
+        alone does. Only pixels of `labelled` bool [H, W] have labels and flow; all when absent.
+        """
         self.scene, self.camera, self.light, self._blood_class = scene, camera, light or Light(), blood_class
-        count = camera.width * camera.height
-        self._shape = (camera.height, camera.width)
-        self._intrinsics = wp.vec4(camera.fx, camera.fy, camera.cx, camera.cy)
-        coefficients = np.zeros(8)
-        coefficients[: len(camera.distortion)] = camera.distortion
-        self._distortion = raster_kernels.Distortion(*coefficients)
-        rays = camera.pixel_rays().reshape(-1, 2)
-        self._rays = wp.array(rays.astype(np.float32), dtype=wp.vec2, device=scene.device)
-        self._field = np.stack([rays.min(0), rays.max(0)])  # wider than the focal length says behind a barrel lens
-        low, high = self._field
-        self._flow_field = wp.vec4(*(1.3 * low - 0.3 * high), *(1.3 * high - 0.3 * low))
+        self._samples, self._lens = samples, Lens(camera, samples, scene.device)
+        self._shape = camera.height, camera.width
+        fine = camera.height * samples, camera.width * samples
 
-        def buffer(dtype):
-            return wp.empty(count, dtype=dtype, device=scene.device)
+        def buffer(dtype, shape=self._shape):
+            return wp.empty(shape, dtype=dtype, device=scene.device)
 
-        self._keys, self._amodal = buffer(wp.int64), buffer(wp.int32)
+        self._keys, self._weights, self._amodal = buffer(wp.int64), buffer(wp.vec3), buffer(wp.int32)
         self._class, self._instance, self._depth = buffer(wp.uint8), buffer(wp.uint8), buffer(wp.float32)
-        self._normals, self._radiance = buffer(wp.vec3), buffer(wp.vec3)
-        self._object, self._points = buffer(wp.uint16), buffer(wp.vec3)
+        self._normals, self._points, self._radiance = buffer(wp.vec3), buffer(wp.vec4), buffer(wp.vec3)
+        if samples > 1:
+            self._flagged, self._sample_keys = buffer(wp.uint8), buffer(wp.int64, fine)
+            self._sample_rays = self._lens.sample_rays.reshape(fine)
+        self._unlabelled = None
+        if labelled is not None:
+            outside = np.flatnonzero(~labelled).astype(np.int32)
+            self._unlabelled = wp.array(outside, dtype=wp.int32, device=scene.device)
 
     def render(
         self,
@@ -94,82 +107,145 @@ class Renderer:
         points: bool = False,
     ) -> Picture:
         """The picture from a camera pose [4, 4]."""
-        scene, camera, picture = self.scene, self.camera, Picture()
-        camera_from_object = scene.place_before(world_from_camera)
-        self._keys.fill_(-1)
-        self._amodal.zero_()
-        groups = scene.visible_groups(world_from_camera, self._field, NEAR_MM)
-        self._launch(
-            raster_kernels.rasterize,
-            (len(groups), GROUP),
-            [wp.array(groups, dtype=wp.int32, device=scene.device), scene.camera_vertices, scene.faces],
-            [scene.face_part, scene.part_instance, self._rays, wp.vec4(*self._field.ravel()), self._intrinsics],
-            [self._distortion, int(bool(camera.distortion)), camera.width, camera.height, NEAR_MM],
-            outputs=[self._keys, self._amodal],
-        )
+        scene, picture, keys = self.scene, Picture(), self._keys.flatten()
+        weights, count = self._weights.flatten(), self._keys.size
+        self._see(world_from_camera)
+        if colour:
+            self._shade()
+            picture.radiance = self._read(self._radiance)
+        if self._unlabelled is not None:
+            self._launch(
+                label_kernels.conceal, len(self._unlabelled), [self._unlabelled], outputs=[keys, self._amodal.flatten()]
+            )
         if labels:
             self._launch(
-                raster_kernels.resolve_labels,
-                len(self._keys),
-                [self._keys, scene.camera_vertices, scene.condition, scene.faces, scene.face_part],
-                [scene.part_class, scene.part_instance, self._rays, self._blood_class],
-                outputs=[self._class, self._instance, self._depth],
+                label_kernels.resolve_labels,
+                count,
+                [keys, weights, scene.condition, scene.faces, scene.face_part],
+                [scene.part_class, scene.part_instance, self._blood_class],
+                outputs=[self._class.flatten(), self._instance.flatten(), self._depth.flatten()],
             )
             picture.class_map, picture.instance_map = self._read(self._class), self._read(self._instance)
-            picture.amodal_bits = self._read(self._amodal).astype(np.uint16)
+            picture.amodal_bits = self._amodal.numpy().astype(np.uint16)
             picture.depth_mm = self._read(self._depth)
         if normals or points:
             self._launch(
-                raster_kernels.resolve_points,
-                len(self._keys),
-                [self._keys, scene.camera_vertices, scene.camera_normals, scene.points, scene.faces],
-                [scene.face_part, scene.part_object, self._rays],
-                outputs=[self._normals, self._object, self._points],
+                label_kernels.resolve_points,
+                count,
+                [keys, weights, scene.camera_normals, scene.points, scene.faces, scene.face_part, scene.part_object],
+                outputs=[self._normals.flatten(), self._points.flatten()],
             )
             picture.normals = self._read(self._normals) if normals else None
-            picture.object_map = self._read(self._object) if points else None
             picture.points = self._read(self._points) if points else None
-        if colour:
-            self._launch(
-                shading_kernels.shade,
-                len(self._keys),
-                [self._keys, scene.camera_vertices, scene.camera_normals, scene.attributes, scene.condition],
-                [scene.faces, scene.face_part, scene.part_style, scene.part_object, camera_from_object],
-                [scene.styles, scene.tiles, self._rays, self.light.vector()],
-                outputs=[self._radiance],
-            )
-            picture.radiance = self._read(self._radiance)
         return picture
 
     def view(self) -> View:
         """What the last picture showed where; stays valid when the scene moves on."""
-        return View(wp.clone(self._keys), wp.clone(self.scene.camera_vertices), self.scene.faces)
+        return View(
+            wp.clone(self._keys.flatten()),
+            wp.clone(self._weights.flatten()),
+            wp.clone(self.scene.camera_vertices),
+            self.scene.faces,
+        )
 
-    def flow(self, source: View, target: View, corners: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def flow(self, source: View, target: View, corners: np.ndarray | None = None) -> np.ndarray:
         """Where the surface points of one view are in another, in pixels of this camera.
 
         `corners` int32 [F, 3]: the vertices of the target's scene that are the corners of the source's faces; the same
-        ones when absent. Returns the displacement float32 [H, W, 2] (x, y) and uint8 [H, W]: 0 nothing there,
-        1 seen in both, 2 hidden in the target or outside its image (then 0 where the lens does not look).
+        ones when absent. Returns float32 [H, W, 3]: the displacement in x and y, then 0 nothing there, 1 seen in both,
+        2 hidden in the target or outside its image (without displacement where the lens does not look).
         """
         faces = source.faces
         if corners is not None:
             faces = wp.array(np.ascontiguousarray(corners, np.int32), dtype=wp.int32, device=self.scene.device)
-        displacement = wp.empty(len(self._keys), dtype=wp.vec2, device=self.scene.device)
-        found = wp.empty(len(self._keys), dtype=wp.uint8, device=self.scene.device)
+        flow = wp.empty(self._shape, dtype=wp.vec3, device=self.scene.device)
+        lens = self._lens
         self._launch(
             flow_kernels.find_again,
-            len(self._keys),
-            [source.keys, source.camera_vertices, source.faces, target.keys, target.camera_vertices, faces],
-            [self._rays, self._flow_field, self._intrinsics, self._distortion, self.camera.width, self.camera.height],
-            outputs=[displacement, found],
+            self._shape,
+            [source.keys, source.weights, target.keys, target.camera_vertices, faces],
+            [lens.wide_bounds, lens.intrinsics, lens.distortion, self.camera.width],
+            outputs=[flow],
         )
-        return self._read(displacement), self._read(found)
+        return flow.numpy()
+
+    def _see(self, world_from_camera: np.ndarray) -> None:
+        """Which triangle is nearest in each pixel, and where it is met."""
+        scene, lens = self.scene, self._lens
+        scene.place_before(world_from_camera)
+        pixels = wp.empty(len(scene.camera_vertices), dtype=wp.vec2, device=scene.device)
+        self._launch(
+            lens_kernels.project_vertices,
+            len(pixels),
+            [scene.camera_vertices, lens.bounds, lens.intrinsics, lens.distortion, NEAR_MM],
+            outputs=[pixels],
+        )
+        self._eye = eye = raster_kernels.Projection()
+        eye.camera_vertices, eye.vertex_pixels = scene.camera_vertices, pixels
+        eye.field, eye.intrinsics, eye.distortion = lens.bounds, lens.intrinsics, lens.distortion
+        eye.distorted, eye.bend, eye.near = lens.distorted, lens.bend, NEAR_MM
+        eye.width, eye.height = self.camera.width, self.camera.height
+        groups = scene.visible_groups(world_from_camera, lens.field, NEAR_MM)
+        self._groups = wp.array(groups, dtype=wp.int32, device=scene.device)
+        self._keys.fill_(-1)
+        self._amodal.zero_()
+        keys = self._keys.flatten()
+        self._launch(
+            raster_kernels.rasterize,
+            (len(groups), GROUP),
+            [self._groups, eye, scene.faces, scene.face_part, scene.part_instance, lens.rays],
+            outputs=[keys, self._amodal.flatten()],
+        )
+        self._launch(
+            label_kernels.resolve_weights,
+            len(keys),
+            [keys, scene.camera_vertices, scene.faces, lens.rays],
+            outputs=[self._weights.flatten()],
+        )
+
+    def _shade(self) -> None:
+        scene, lens, light = self.scene, self._lens, self.light.vector()
+        surfaces = scene.surfaces()
+        self._launch(
+            shading_kernels.shade,
+            self._keys.size,
+            [self._keys.flatten(), self._weights.flatten(), lens.rays, surfaces, 1 / self.camera.fx, light],
+            outputs=[self._radiance.flatten()],
+        )
+        if self._samples == 1:
+            return
+        self._launch(
+            shading_kernels.flag_contrast,
+            self._shape,
+            [self._radiance, self._samples],
+            outputs=[self._flagged, self._sample_keys],
+        )
+        self._launch(
+            raster_kernels.rasterize_samples,
+            (len(self._groups), GROUP),
+            [self._groups, self._eye, scene.faces, self._flagged.flatten(), self._samples, lens.sample_rays],
+            outputs=[self._sample_keys.flatten()],
+        )
+        self._launch(
+            shading_kernels.shade_samples,
+            self._shape,
+            [
+                self._flagged,
+                self._samples,
+                self._sample_keys,
+                self._sample_rays,
+                scene.camera_vertices,
+                surfaces,
+                1 / self.camera.fx / self._samples,
+                light,
+            ],
+            outputs=[self._radiance],
+        )
 
     def _launch(self, kernel, size, *inputs: list, outputs: list) -> None:
         everything = [value for group in inputs for value in group]
         wp.launch(kernel, dim=size, inputs=everything, outputs=outputs, device=self.scene.device)
 
-    def _read(self, buffer: wp.array) -> np.ndarray:
-        values = buffer.numpy()
-        return values.reshape(*self._shape, *values.shape[1:]).copy()
+    @staticmethod
+    def _read(buffer: wp.array) -> np.ndarray:
+        return buffer.numpy().copy()

@@ -10,7 +10,7 @@ import numpy as np
 import warp as wp
 
 from splatscope.geometry import invert
-from splatscope.meshes import raster_kernels, shading_kernels
+from splatscope.meshes import lens_kernels, shading_kernels
 from splatscope.meshes.culling import GROUP, FaceGroups, compact_order
 from splatscope.meshes.materials import MaterialLibrary
 from splatscope.meshes.mesh import Mesh, concatenate, vertex_normals
@@ -81,12 +81,11 @@ class _Member:
         self.vertices = vertices
         self.normals = vertex_normals(vertices, self.faces) if normals is None else normals
         # what deforms in every picture is drawn whole: its bounds would cost more than they save
-        self.groups = FaceGroups.of(self.vertices, self.faces, self.group_starts) if self.rigid else None
-
-    def visible_groups(self, camera_from_object: np.ndarray, field: np.ndarray, near_mm: float) -> np.ndarray:
-        """int [N, 2]: first face of the object and number of faces."""
-        ranges = np.stack([self.group_starts, np.diff([*self.group_starts, len(self.faces)])], -1)
-        return ranges if self.groups is None else ranges[self.groups.visible(camera_from_object, field, near_mm)]
+        self.groups = (
+            FaceGroups.of(self.vertices, self.faces, self.group_starts)
+            if self.rigid
+            else FaceGroups.unbounded(self.group_starts, len(self.faces))
+        )
 
 
 class Scene:
@@ -121,10 +120,16 @@ class Scene:
         if vertices.shape != member.vertices.shape:
             raise ValueError(f"{name}: expected {len(member.vertices)} vertices, got {list(vertices.shape)}")
         member.deform(vertices, normals)
+        if member.rigid:
+            self._group_together()
+        changed = ("vertices", "normals") if condition is None else ("vertices", "normals", "condition")
         if condition is not None:
             member.condition = condition
-        for array in ("vertices", "normals", "condition"):
-            getattr(self, array).assign(self._gather(array))
+        first = self.vertex_range(name).start
+        for array in changed:
+            target = getattr(self, array)
+            values = np.ascontiguousarray(getattr(member, array), np.float32)
+            wp.copy(target, wp.array(values, dtype=target.dtype, device=self.device), dest_offset=first)
 
     def replace(self, name: str, surface: Surface) -> None:
         """Give an object another surface, e.g. after a cut. Other objects and all poses stay as they are."""
@@ -140,26 +145,27 @@ class Scene:
 
     def visible_groups(self, world_from_camera: np.ndarray, field: np.ndarray, near_mm: float) -> np.ndarray:
         """int32 [N, 2]: first face and number of faces of the groups that may be seen; `field`: see FaceGroups."""
-        camera_from_object = invert(world_from_camera) @ self._poses
-        groups, first = [], 0
-        for member, pose in zip(self._members.values(), camera_from_object):
-            groups.append(member.visible_groups(pose, field, near_mm) + np.array([first, 0]))
-            first += len(member.faces)
-        return np.concatenate(groups).astype(np.int32)
+        camera_from_object = (invert(world_from_camera) @ self._poses)[self._group_object]
+        return self._groups.ranges[self._groups.visible(camera_from_object, field, near_mm)]
 
-    def place_before(self, world_from_camera: np.ndarray) -> wp.array:
-        """Vertices and normals in camera axes; returns camera_from_object of every object."""
-        camera_from_object = wp.array(
-            (invert(world_from_camera) @ self._poses).astype(np.float32), dtype=wp.mat44, device=self.device
-        )
+    def place_before(self, world_from_camera: np.ndarray) -> None:
+        """Bring vertices and normals into camera axes."""
+        poses = (invert(world_from_camera) @ self._poses).astype(np.float32)
+        self.camera_from_object = wp.array(poses, dtype=wp.mat44, device=self.device)
         wp.launch(
-            raster_kernels.transform_vertices,
+            lens_kernels.transform_vertices,
             dim=len(self.vertices),
-            inputs=[self.vertices, self.normals, self.vertex_object, camera_from_object],
+            inputs=[self.vertices, self.normals, self.vertex_object, self.camera_from_object],
             outputs=[self.camera_vertices, self.camera_normals],
             device=self.device,
         )
-        return camera_from_object
+
+    def surfaces(self) -> shading_kernels.Surfaces:
+        """All triangles as they were last placed before a camera."""
+        surfaces = shading_kernels.Surfaces()
+        for name in shading_kernels.Surfaces.vars:
+            setattr(surfaces, name, getattr(self, name))
+        return surfaces
 
     def _range(self, name: str, array: str) -> slice:
         before = self.names[: self.names.index(name)]
@@ -169,8 +175,15 @@ class Scene:
     def _gather(self, array: str) -> np.ndarray:
         return np.concatenate([getattr(member, array) for member in self._members.values()]).astype(np.float32)
 
+    def _group_together(self) -> None:
+        """All groups of faces, and the object that each belongs to."""
+        several = [member.groups for member in self._members.values()]
+        self._groups = FaceGroups.concatenate(several)
+        self._group_object = np.repeat(np.arange(len(several)), [len(groups.starts) for groups in several])
+
     def _upload_all(self) -> None:
         """Bring all objects into common arrays; a face knows its part, i.e. its object and look."""
+        self._group_together()
         members = list(self._members.values())
         vertex_counts, look_counts = ([len(getattr(m, array)) for m in members] for array in ("vertices", "looks"))
         first_vertex, first_part = np.cumsum([0, *vertex_counts]), np.cumsum([0, *look_counts])

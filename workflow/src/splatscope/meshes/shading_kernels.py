@@ -2,10 +2,14 @@
 
 import warp as wp
 
-from splatscope.meshes.raster_kernels import corner_weights, triangle_of
+from splatscope.meshes.label_kernels import corner_weights
+from splatscope.meshes.raster_kernels import depth_of, triangle_of
 
 wp.config.quiet = True
 wp.set_module_options({"enable_backward": False, "fast_math": True})
+
+CONTRAST = wp.constant(0.18)  # share of the sum of two neighbours from which their difference is looked into
+DARK = wp.constant(0.02)  # radiance below which differences are lost in the noise
 
 Texel = wp.types.vector(length=6, dtype=wp.float32)  # albedo r, g, b; gloss; slope along u; slope along v
 
@@ -17,7 +21,9 @@ class SurfaceStyle:
     """How a material answers light; colours and bumps come from its texture tile."""
 
     tile: wp.int32  # layer of the texture array
-    mapping: wp.int32  # 0: projected along the three axes; 1: texture coordinates x, y as they are
+    tile_px: wp.int32  # its texels along each side
+    last_level: wp.int32  # its coarsest level
+    projections: wp.int32  # 3: projected along the three axes; 1: texture coordinates x, y as they are
     tile_mm: wp.vec2  # size of the tile on the surface
     roughness: float  # of the body's highlight (GGX alpha)
     reflectance: float  # share of light mirrored at normal incidence
@@ -28,11 +34,18 @@ class SurfaceStyle:
 
 
 @wp.func
-def fetch(tiles: wp.array3d(dtype=Texel), layer: int, u: float, v: float) -> Texel:
-    """Bilinear sample of a tile that repeats; u, v in tiles. The side of a tile is a power of two."""
-    size = tiles.shape[1]
-    x = u * float(size)
-    y = v * float(size)
+def texel_of(row: int, column: int, size: int) -> int:
+    """Where a texel stands in its level: see `pyramid`."""
+    return (row >> 2) * (size << 2) + ((row & 3) << 2) + ((column >> 2) << 4) + (column & 3)
+
+
+@wp.func
+def fetch_level(tiles: wp.array2d(dtype=Texel), style: SurfaceStyle, level: int, u: float, v: float) -> Texel:
+    """Bilinear sample of one level of a tile that repeats; u, v in tiles."""
+    size = style.tile_px >> level
+    shift = 0.5 - 0.5 / float(1 << level)  # texels of a level lie between those of the level before
+    x = u * float(size) - shift
+    y = v * float(size) - shift
     left = wp.floor(x)
     top = wp.floor(y)
     right = x - left
@@ -42,9 +55,13 @@ def fetch(tiles: wp.array3d(dtype=Texel), layer: int, u: float, v: float) -> Tex
     row = int(top) & mask
     next_column = (column + 1) & mask
     next_row = (row + 1) & mask
-    upper = tiles[layer, row, column] * (1.0 - right) + tiles[layer, row, next_column] * right
-    lower = tiles[layer, next_row, column] * (1.0 - right) + tiles[layer, next_row, next_column] * right
-    return upper * (1.0 - below) + lower * below
+    first = (style.tile_px * style.tile_px - size * size) * 4 / 3
+    return (
+        tiles[style.tile, first + texel_of(row, column, size)] * ((1.0 - right) * (1.0 - below))
+        + tiles[style.tile, first + texel_of(row, next_column, size)] * (right * (1.0 - below))
+        + tiles[style.tile, first + texel_of(next_row, column, size)] * ((1.0 - right) * below)
+        + tiles[style.tile, first + texel_of(next_row, next_column, size)] * (right * below)
+    )
 
 
 @wp.func
@@ -55,69 +72,96 @@ def highlight(facing: float, roughness: float) -> float:
     return squared / (spread * spread) * 0.25 / wp.max(facing, 0.25)
 
 
-@wp.kernel
-def shade(
-    keys: wp.array(dtype=wp.int64),
-    camera_vertices: wp.array(dtype=wp.vec3),
-    camera_normals: wp.array(dtype=wp.vec3),
-    attributes: wp.array(dtype=Attributes),
-    condition: wp.array(dtype=wp.vec2),  # burn, blood
-    faces: wp.array2d(dtype=wp.int32),
-    face_part: wp.array(dtype=wp.int32),
-    part_style: wp.array(dtype=wp.int32),
-    part_object: wp.array(dtype=wp.int32),
-    camera_from_object: wp.array(dtype=wp.mat44),
-    styles: wp.array(dtype=SurfaceStyle),
-    tiles: wp.array3d(dtype=Texel),
-    rays: wp.array(dtype=wp.vec2),
-    light: wp.vec3,  # power in mm^2; ambient radiance; fall-off of the cone
-    radiance: wp.array(dtype=wp.vec3),
-):
-    pixel = wp.tid()
-    key = keys[pixel]
-    if key < wp.int64(0):
-        radiance[pixel] = wp.vec3(0.0, 0.0, 0.0)
-        return
-    triangle = triangle_of(key)
-    part = face_part[triangle]
-    style = styles[part_style[part]]
-    i = faces[triangle, 0]
-    j = faces[triangle, 1]
-    k = faces[triangle, 2]
-    ray = wp.vec3(rays[pixel][0], rays[pixel][1], 1.0)
-    weights = corner_weights(triangle, rays[pixel], camera_vertices, faces)
-    depth = 1.0 / wp.cast(int(key >> wp.int64(32)), wp.float32)
-    normal = wp.normalize(
-        camera_normals[i] * weights[0] + camera_normals[j] * weights[1] + camera_normals[k] * weights[2]
-    )
-    here = attributes[i] * weights[0] + attributes[j] * weights[1] + attributes[k] * weights[2]
-    where = wp.vec3(here[0], here[1], here[2])
+@wp.struct
+class Surfaces:
+    """All that shading asks about the triangles before a camera."""
 
-    colour = wp.vec4(0.0, 0.0, 0.0, 0.0)  # albedo, gloss
-    slope = wp.vec3(0.0, 0.0, 0.0)  # bump, in the axes of the object at rest
-    if style.mapping == 1:
-        texel = fetch(tiles, style.tile, where[0] / style.tile_mm[0], where[1] / style.tile_mm[1])
-        colour = wp.vec4(texel[0], texel[1], texel[2], texel[3])
-    else:
+    camera_normals: wp.array(dtype=wp.vec3)
+    attributes: wp.array(dtype=Attributes)
+    condition: wp.array(dtype=wp.vec2)  # burn, blood
+    faces: wp.array2d(dtype=wp.int32)
+    face_part: wp.array(dtype=wp.int32)
+    part_style: wp.array(dtype=wp.int32)
+    part_object: wp.array(dtype=wp.int32)
+    camera_from_object: wp.array(dtype=wp.mat44)
+    styles: wp.array(dtype=SurfaceStyle)
+    tiles: wp.array2d(dtype=Texel)
+
+
+@wp.func
+def radiance_at(
+    surfaces: Surfaces,
+    triangle: int,
+    weights: wp.vec3,
+    at: wp.vec2,
+    depth: float,
+    width: float,  # of the pixel or sample at depth 1
+    light: wp.vec3,  # power in mm^2; ambient radiance; fall-off of the cone
+) -> wp.vec3:
+    """What comes back along the ray `at` from a point of a triangle."""
+    part = surfaces.face_part[triangle]
+    style = surfaces.styles[surfaces.part_style[part]]
+    i = surfaces.faces[triangle, 0]
+    j = surfaces.faces[triangle, 1]
+    k = surfaces.faces[triangle, 2]
+    ray = wp.vec3(at[0], at[1], 1.0)
+    normal = wp.normalize(
+        surfaces.camera_normals[i] * weights[0]
+        + surfaces.camera_normals[j] * weights[1]
+        + surfaces.camera_normals[k] * weights[2]
+    )
+    here = (
+        surfaces.attributes[i] * weights[0] + surfaces.attributes[j] * weights[1] + surfaces.attributes[k] * weights[2]
+    )
+    where = wp.vec3(here[0], here[1], here[2])
+    texels = width * depth / wp.sqrt(wp.max(-wp.dot(normal, ray), 0.05)) * float(style.tile_px) / style.tile_mm[0]
+    spread = 1.0 + texels * texels / 3.0  # 12 times the variance of a pixel and a texel together, in texels
+    level = wp.int32(0)
+    while spread >= 4.0 and level < style.last_level:
+        spread = spread * 0.25
+        level = level + 1
+    share = wp.clamp(0.5 * spread - 0.75, 0.0, 1.0)  # of the coarser level; near either that one alone
+    steps = wp.int32(2)
+    if level == style.last_level:
+        share = 0.0
+        steps = 1
+
+    place = wp.vec3(where[0] / style.tile_mm[0], where[1] / style.tile_mm[1], where[2] / style.tile_mm[0])
+    shares = wp.vec3(0.0, 0.0, 1.0)  # of the projections along x, y and z
+    if style.projections == 3:
         shares = wp.vec3(here[3] * here[3], here[4] * here[4], here[5] * here[5])
         shares = wp.cw_mul(shares, shares)
         least = 0.2 * (shares[0] + shares[1] + shares[2])
         shares = wp.vec3(wp.max(shares[0] - least, 0.0), wp.max(shares[1] - least, 0.0), wp.max(shares[2] - least, 0.0))
         shares = shares / (shares[0] + shares[1] + shares[2])
-        at = where / style.tile_mm[0]
-        if shares[2] > 0.0:
-            texel = fetch(tiles, style.tile, at[0], at[1])
-            colour += wp.vec4(texel[0], texel[1], texel[2], texel[3]) * shares[2]
-            slope += wp.vec3(texel[4], texel[5], 0.0) * shares[2]
-        if shares[0] > 0.0:
-            texel = fetch(tiles, style.tile, at[1] + 0.37, at[2])
-            colour += wp.vec4(texel[0], texel[1], texel[2], texel[3]) * shares[0]
-            slope += wp.vec3(0.0, texel[4], texel[5]) * shares[0]
-        if shares[1] > 0.0:
-            texel = fetch(tiles, style.tile, at[0] + 0.71, at[2] + 0.23)
-            colour += wp.vec4(texel[0], texel[1], texel[2], texel[3]) * shares[1]
-            slope += wp.vec3(texel[4], 0.0, texel[5]) * shares[1]
-    worn = condition[i] * weights[0] + condition[j] * weights[1] + condition[k] * weights[2]
+    colour = wp.vec4(0.0, 0.0, 0.0, 0.0)  # albedo, gloss
+    slope = wp.vec3(0.0, 0.0, 0.0)  # bump, in the axes of the object at rest
+    for axis in range(style.projections):
+        if shares[2 - axis] > 0.0:
+            u = place[0]
+            v = place[1]
+            if axis == 1:
+                u = place[0] + 0.71
+                v = place[2] + 0.23
+            if axis == 2:
+                u = place[1] + 0.37
+                v = place[2]
+            texel = Texel()
+            for step in range(steps):
+                weight = 1.0 - share
+                if step == 1:
+                    weight = share
+                if weight > 0.0:
+                    texel += fetch_level(surfaces.tiles, style, level + step, u, v) * weight
+            texel = texel * shares[2 - axis]
+            colour += wp.vec4(texel[0], texel[1], texel[2], texel[3])
+            if axis == 0:
+                slope += wp.vec3(texel[4], texel[5], 0.0)
+            if axis == 1:
+                slope += wp.vec3(texel[4], 0.0, texel[5])
+            if axis == 2:
+                slope += wp.vec3(0.0, texel[4], texel[5])
+    worn = surfaces.condition[i] * weights[0] + surfaces.condition[j] * weights[1] + surfaces.condition[k] * weights[2]
     bump = style.bump
     film_reflectance = style.film_reflectance
     body = wp.cw_mul(wp.vec3(colour[0], colour[1], colour[2]), wp.vec3(here[6], here[7], here[8]))
@@ -138,7 +182,7 @@ def shade(
         film_reflectance = film_reflectance * (1.0 - wet) + 0.05 * wet
         colour[3] = colour[3] * (1.0 - wet) + wet
         bump = bump * (1.0 - 0.8 * wet)
-    pose = camera_from_object[part_object[part]]
+    pose = surfaces.camera_from_object[surfaces.part_object[part]]
     lean = wp.transform_vector(pose, slope) * bump
     bumped = wp.normalize(normal - lean + normal * wp.dot(lean, normal))
 
@@ -155,6 +199,90 @@ def shade(
     mirrored = highlight(facing, style.roughness) * fresnel
     mirrored += highlight(film_facing, style.film_roughness) * film_reflectance * colour[3]
     lit = power * (0.45 + 0.55 * open_share)
-    radiance[pixel] = body * (lit * wrapped + light[1] * open_share) + wp.vec3(1.0, 0.98, 0.95) * (
+    return body * (lit * wrapped + light[1] * open_share) + wp.vec3(1.0, 0.98, 0.95) * (
         wp.min(mirrored, 4.0) * power * open_share
     )
+
+
+@wp.kernel
+def shade(
+    keys: wp.array(dtype=wp.int64),
+    weights: wp.array(dtype=wp.vec3),
+    rays: wp.array(dtype=wp.vec2),
+    surfaces: Surfaces,
+    width: float,
+    light: wp.vec3,
+    radiance: wp.array(dtype=wp.vec3),
+):
+    """Radiance of the pixels' centres."""
+    pixel = wp.tid()
+    key = keys[pixel]
+    radiance[pixel] = wp.vec3(0.0, 0.0, 0.0)
+    if key >= wp.int64(0):
+        radiance[pixel] = radiance_at(
+            surfaces, triangle_of(key), weights[pixel], rays[pixel], depth_of(key), width, light
+        )
+
+
+@wp.func
+def differ(a: wp.vec3, b: wp.vec3) -> int:
+    """Whether two neighbours are so different that what lies between them is to be looked at."""
+    apart = wp.max(wp.abs(a[0] - b[0]), wp.max(wp.abs(a[1] - b[1]), wp.abs(a[2] - b[2])))
+    if apart > CONTRAST * (wp.max(a[0], wp.max(a[1], a[2])) + wp.max(b[0], wp.max(b[1], b[2])) + DARK):
+        return 1
+    return 0
+
+
+@wp.kernel
+def flag_contrast(
+    radiance: wp.array2d(dtype=wp.vec3),
+    across: int,
+    flagged: wp.array2d(dtype=wp.uint8),
+    sample_keys: wp.array2d(dtype=wp.int64),
+):
+    """Flag pixels that differ from a neighbour, and make their samples ready to be drawn."""
+    row, column = wp.tid()
+    here = radiance[row, column]
+    different = wp.int32(0)
+    if row > 0:
+        different = different + differ(here, radiance[row - 1, column])
+    if column > 0:
+        different = different + differ(here, radiance[row, column - 1])
+    if row + 1 < radiance.shape[0]:
+        different = different + differ(here, radiance[row + 1, column])
+    if column + 1 < radiance.shape[1]:
+        different = different + differ(here, radiance[row, column + 1])
+    flagged[row, column] = wp.uint8(0)
+    if different > 0:
+        flagged[row, column] = wp.uint8(1)
+        for sub in range(across * across):
+            sample_keys[row * across + sub / across, column * across + sub % across] = wp.int64(-1)
+
+
+@wp.kernel
+def shade_samples(
+    flagged: wp.array2d(dtype=wp.uint8),
+    across: int,
+    sample_keys: wp.array2d(dtype=wp.int64),
+    sample_rays: wp.array2d(dtype=wp.vec2),
+    camera_vertices: wp.array(dtype=wp.vec3),
+    surfaces: Surfaces,
+    width: float,
+    light: wp.vec3,
+    radiance: wp.array2d(dtype=wp.vec3),
+):
+    """The mean radiance of the samples of each flagged pixel."""
+    row, column = wp.tid()
+    if flagged[row, column] == wp.uint8(0):
+        return
+    total = wp.vec3(0.0, 0.0, 0.0)
+    for sub in range(across * across):
+        y = row * across + sub / across
+        x = column * across + sub % across
+        key = sample_keys[y, x]
+        if key >= wp.int64(0):
+            triangle = triangle_of(key)
+            at = sample_rays[y, x]
+            weights = corner_weights(triangle, at, camera_vertices, surfaces.faces)
+            total += radiance_at(surfaces, triangle, weights, at, depth_of(key), width, light)
+    radiance[row, column] = total / float(across * across)

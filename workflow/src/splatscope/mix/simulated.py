@@ -95,10 +95,7 @@ class SimulatedInstruments:
         alpha = (picture.depth_mm > 0).astype(np.float32)
         if not whole:
             return Layer(alpha, picture.depth_mm)
-        points = None
-        if view.points:
-            points = np.dstack([picture.object_map.astype(np.float32), picture.points])
-        return Layer(alpha, picture.depth_mm, picture.radiance * np.float32(exposure), picture.normals, points)
+        return Layer(alpha, picture.depth_mm, picture.radiance * np.float32(exposure), picture.normals, picture.points)
 
     def _renderer(self, camera: Camera) -> Renderer:
         if camera not in self._renderers:

@@ -43,7 +43,12 @@ def render_checkerboard_recording(
     scene = Scene(
         {"board": _board(columns * square_mm, rows * square_mm)},
         MaterialLibrary(
-            {"board": material, "paper": Material(textures.plain(np.random.default_rng(seed), (0.6, 0.6, 0.6)))}
+            {
+                "board": material,
+                "paper": Material(
+                    textures.plain(textures.Canvas(np.random.default_rng(seed), size_mm=40.0), (0.6, 0.6, 0.6))
+                ),
+            }
         ),
     )
     rng = np.random.default_rng([seed, 404])

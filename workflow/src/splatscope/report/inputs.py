@@ -21,6 +21,7 @@ class ReportInputs:
     compose: Mapping[str, Path] = field(default_factory=dict)  # results/compose/<dataset>.json by dataset
     datasets: Mapping[str, Path] = field(default_factory=dict)  # results/dataset/<dataset> by dataset
     episodes: Sequence[Path] = ()  # results/simulate/episode_<number>.tar; tables and videos beside them
+    restyled: Mapping[str, Path] = field(default_factory=dict)  # results/restyle/<dataset> by dataset
     evaluate: Path | None = None  # results/evaluate
     benchmarks: Sequence[Path] = ()  # results/benchmarks/<rule>.tsv or <rule>/<job>.tsv
     provenance: Mapping[str, str] = field(default_factory=dict)  # what to state: seed, configuration digest, ...

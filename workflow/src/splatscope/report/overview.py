@@ -30,9 +30,12 @@ STAGE_OF_RULE = {
     "sample_scenes": "compose",
     "simulate_episode": "simulate",
     "render_shard": "render",
+    "train_segmenter": "restyle",
+    "restyle_shard": "restyle",
     "annotate_dataset": "annotate",
     "evaluate_replay": "evaluate",
     "evaluate_truth": "evaluate",
+    "evaluate_restyling": "evaluate",
 }
 PACKAGES = (
     "torch",
@@ -128,6 +131,13 @@ def flow(inputs: ReportInputs, figures: Mapping) -> list[dict]:
         ),
         ("compose", "splats, poses or a recipe", "scene lists", f"{number(frames)} scenes", bool(inputs.compose)),
         ("render", "scene lists, splats", "colour, masks, depth", f"{number(frames)} frames", bool(inputs.compose)),
+        (
+            "restyle",
+            "frames, a diffusion model",
+            "frames that look real, same labels",
+            f"{number(figures['restyle.frames'])} frames" if figures["restyle.frames"] else "",
+            bool(inputs.restyled),
+        ),
         (
             "annotate",
             "frames with labels",

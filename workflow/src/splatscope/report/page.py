@@ -8,7 +8,7 @@ import jinja2
 
 from splatscope.config.report import ReportConfig
 from splatscope.files import read_json, write_text
-from splatscope.report import operations, overview, sections, text
+from splatscope.report import operations, overview, restyling, sections, text
 from splatscope.report.inputs import ReportInputs
 
 _FOLDER = Path(__file__).parent
@@ -33,6 +33,7 @@ def write_report(inputs: ReportInputs, config: ReportConfig, out: str | Path) ->
         "extracts": sections.extracts(inputs, config),
         "replay": sections.replay(inputs, config),
         "simulated": operations.simulated(inputs, config),
+        "restyled": restyling.restyled(inputs, config),
         "datasets": sections.datasets(inputs, config),
         "left_out": overview.left_out(inputs),
         "provenance": overview.provenance(inputs),

@@ -18,9 +18,9 @@ import transformers
 from splatscope.config.restyle import ControlNetSetting, LoraSetting
 from splatscope.errors import InputError
 from splatscope.files import read_json
-from splatscope.restyle.conditions import condition_channels
-from splatscope.restyle.loras import merge_loras
-from splatscope.restyle.model_files import load_part, model_folder, model_licence
+from splatscope.restyle.controlnets import LoadedControlNet, load_controlnet
+from splatscope.restyle.loras import lora_file, merge_loras
+from splatscope.restyle.model_files import first_line, load_part, model_folder, model_licence
 
 _CLASSES = {  # a model's index may name no others, so that it cannot choose what is run
     "vae": ("AutoencoderKL", "AutoencoderTiny"),
@@ -40,22 +40,10 @@ class PromptEmbedding:
     hidden: torch.Tensor  # [N, tokens, channels]
     pooled: torch.Tensor | None = None  # [N, channels]; XL alone has it
 
-    def rows(self, index: slice) -> PromptEmbedding:
-        return PromptEmbedding(self.hidden[index], None if self.pooled is None else self.pooled[index])
-
     def zeroed(self) -> PromptEmbedding:
         return PromptEmbedding(
             torch.zeros_like(self.hidden), None if self.pooled is None else torch.zeros_like(self.pooled)
         )
-
-
-@dataclass(frozen=True)
-class LoadedControlNet:
-    """A ControlNet, what it is shown, and the factor of what it adds."""
-
-    model: torch.nn.Module
-    condition: str
-    weight: float
 
 
 @dataclass
@@ -74,6 +62,7 @@ class LatentDiffusion:
     dtype: torch.dtype
     latent_scale: int  # pixels per latent along a side
     zero_empty_prompt: bool = False  # whether the empty negative prompt is zeros, as XL was trained
+    asset_licences: dict[str, str] = field(default_factory=dict)  # of everything that went in, by name
     largest_batch: int | None = None  # images at a time that memory was found to hold; None: never ran out
     _truncated: set[str] = field(default_factory=set, repr=False)
 
@@ -120,7 +109,7 @@ class LatentDiffusion:
     @torch.no_grad()
     def encode_prompts(self, prompts: Sequence[str]) -> PromptEmbedding:
         """Embeddings of prompts, in their order. A prompt longer than the encoder takes is cut, and the log says so."""
-        unique = {prompt: self._encode(prompt) for prompt in dict.fromkeys(prompts)}
+        unique = {prompt: self.encode_prompt(prompt) for prompt in dict.fromkeys(prompts)}
         hidden = torch.cat([unique[prompt].hidden for prompt in prompts])
         pooled = [unique[prompt].pooled for prompt in prompts]
         return PromptEmbedding(hidden, None if pooled[0] is None else torch.cat(pooled))
@@ -134,8 +123,9 @@ class LatentDiffusion:
     def _shift(self) -> float:
         return getattr(self.vae.config, "shift_factor", None) or 0.0
 
-    def _encode(self, prompt: str) -> PromptEmbedding:
-        """One prompt at a time, so that its bytes do not depend on its neighbours."""
+    def encode_prompt(self, prompt: str) -> PromptEmbedding:
+        """The embedding of one prompt, so that its bytes do not depend on its neighbours; gradients flow, for training
+        of the text encoders."""
         hidden, pooled = [], None
         for tokenizer, encoder in zip(self.tokenizers, self.text_encoders):
             length = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
@@ -182,7 +172,7 @@ def load_base_model(
     options = {"dtype": dtype, "allow_pickles": allow_pickles}
     vae_kind = _class_of(index, "vae", index_path)
     vae = load_part(vae_kind, folder / "vae", torch.float32, allow_pickles=allow_pickles)
-    if not getattr(vae.config, "force_upcast", False):  # which XL's overflows without
+    if dtype != torch.float32 and not getattr(vae.config, "force_upcast", False):  # XL's overflows in half precision
         vae = vae.to(dtype)
     unet = load_part(_class_of(index, "unet", index_path), folder / "unet", **options)
     text_encoders = tuple(
@@ -192,16 +182,15 @@ def load_base_model(
     tokenizers = tuple(_load_tokenizer(index, f"tokenizer{suffix}", folder) for suffix in suffixes)
     _check_parts(folder, vae, unet, text_encoders)
     latent_scale = _latent_scale(vae)
-    loaded = tuple(
-        LoadedControlNet(
-            _load_controlnet(setting, folder, unet, latent_scale, options).to(device), setting.condition, setting.weight
-        )
-        for setting in controlnets
-    )
+    loaded = tuple(load_controlnet(setting, folder, unet, latent_scale, **options) for setting in controlnets)
+    for controlnet in loaded:
+        controlnet.model.to(device)
     merge_loras(unet, text_encoders, loras)
+    name, licence = str(source) if folder != Path(source) else folder.name, model_licence(folder)
+    lora_files = [lora_file(lora.path) for lora in loras]
     return LatentDiffusion(
-        name=str(source) if folder != Path(source) else folder.name,
-        licence=model_licence(folder),
+        name=name,
+        licence=licence,
         vae=vae.to(device),
         unet=unet.to(device),
         text_encoders=tuple(encoder.to(device) for encoder in text_encoders),
@@ -211,6 +200,11 @@ def load_base_model(
         device=torch.device(device),
         dtype=dtype,
         latent_scale=latent_scale,
+        asset_licences={
+            name: licence,
+            **{setting.model: controlnet.licence or licence for setting, controlnet in zip(controlnets, loaded)},
+            **{file.name: model_licence(file.parent) for file in lora_files},
+        },
         zero_empty_prompt=bool(index.get("force_zeros_for_empty_prompt", False)),
     )
 
@@ -253,7 +247,7 @@ def _load_tokenizer(index: dict, part: str, folder: Path):
     except Exception as error:  # the tokenizers library raises bare Exception for a broken vocabulary
         raise InputError(
             folder / part,
-            found=str(error).splitlines()[0],
+            found=first_line(error),
             expected=f"a {kind.__name__}",
             remedy="download the whole model",
         ) from error
@@ -286,27 +280,3 @@ def _check_parts(folder: Path, vae, unet, text_encoders) -> None:
                 expected=f"{right}, {meaning}",
                 remedy="use a text-to-image model (no inpainting, refiner or instruction model), all parts of one",
             )
-
-
-def _load_controlnet(setting: ControlNetSetting, base: Path, unet, latent_scale: int, options: dict):
-    inside = base / setting.model
-    folder = inside if inside.is_dir() else model_folder(setting.model, f"a ControlNet for {setting.condition}")
-    model = load_part(diffusers.ControlNetModel, folder, **options)
-    channels = condition_channels(setting.condition)
-    pixels = 2 ** (len(model.config.conditioning_embedding_out_channels) - 1)
-    for what, found, right, meaning in [
-        ("cross_attention_dim", model.config.cross_attention_dim, unet.config.cross_attention_dim, "the U-Net's"),
-        ("block_out_channels", [*model.config.block_out_channels], [*unet.config.block_out_channels], "the U-Net's"),
-        ("in_channels", model.config.in_channels, unet.config.in_channels, "the U-Net's"),
-        ("conditioning_channels", model.config.conditioning_channels, channels, f"what {setting.condition} has"),
-        ("conditioning_embedding_out_channels", f"{pixels} pixels", f"{latent_scale} pixels", "one latent"),
-    ]:
-        if found != right:
-            raise InputError(
-                folder / "config.json",
-                what,
-                found=str(found),
-                expected=f"{right}, {meaning}",
-                remedy="use a ControlNet trained for this base model and this condition",
-            )
-    return model

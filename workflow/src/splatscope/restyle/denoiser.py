@@ -64,8 +64,9 @@ class MemoryLimit:
 class Denoiser:
     """The U-Net's output for noisy latents of frames whose prompts and conditions are given once.
 
-    conditions: one tensor [N, C, H, W] in 0..1 per ControlNet, padded as the latents are. To be entered as a context
-    before use.
+    conditions: one tensor [N, C, H, W] in 0..1 per ControlNet, padded as the latents are. Each goes through its
+    ControlNet's first layers once, not at every step: they work on pixels and do not know the time, and are a third of
+    the whole cost. To be entered as a context before use.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Denoiser:
         conditions: Sequence[torch.Tensor],
     ):
         self._model, self._config, self._limit = model, config, limit
-        self._conditions = [condition.to(model.device, model.dtype) for condition in conditions]
+        self._embedded = [self._embed(net.model, condition) for net, condition in zip(model.controlnets, conditions)]
         self._prompts = model.encode_prompts(prompts)
         self._negative = model.encode_negative(config.negative_prompt, 1) if config.guidance_scale > 1 else None
         self._tile = None if config.tile_px is None else config.tile_px // model.latent_scale
@@ -90,7 +91,20 @@ class Denoiser:
         self._references = clean, noise
         self._reference_attention = ReferenceAttention(self._model.unet, self._config.reference_weight)
 
+    @torch.no_grad()
+    def _embed(self, controlnet: torch.nn.Module, condition: torch.Tensor) -> torch.Tensor:
+        """[N, C, h, w]: a condition as the ControlNet adds it to its latents."""
+
+        def some(rows: slice) -> torch.Tensor:
+            return controlnet.controlnet_cond_embedding(condition[rows].to(self._model.device, self._model.dtype))
+
+        return torch.cat(self._limit.run(len(condition), some))
+
     def __enter__(self) -> Denoiser:
+        for net in self._model.controlnets:
+            own = net.model.controlnet_cond_embedding
+            net.model.controlnet_cond_embedding = torch.nn.Identity()  # conditions come embedded
+            self._stack.callback(setattr, net.model, "controlnet_cond_embedding", own)
         if self._reference_attention is not None:
             self._stack.enter_context(self._reference_attention)
         return self
@@ -130,10 +144,9 @@ class Denoiser:
 
     def _guided(self, noisy, times, rows, levels, down: slice, across: slice) -> torch.Tensor:
         """Classifier-free guidance (Ho and Salimans 2022) over one tile of the frames `rows`."""
-        scale, count = self._model.latent_scale, len(rows)
+        count = len(rows)
         prompts = PromptEmbedding(self._prompts.hidden[rows], _take(self._prompts.pooled, rows))
-        pixels = (_scaled(down, scale), _scaled(across, scale))
-        conditions = [condition[rows][(..., *pixels)] for condition in self._conditions]
+        conditions = [embedded[rows][..., down, across] for embedded in self._embedded]
         noisy = noisy[..., down, across]
         if self._negative is not None:
             prompts = _joined(self._negative, prompts, count)
@@ -158,6 +171,7 @@ class Denoiser:
         return alpha * clean + sigma * noise
 
     def _unet(self, noisy, times, prompts: PromptEmbedding, conditions) -> torch.Tensor:
+        """float32 [n, C, h, w]: one pass, with what the ControlNets make of their embedded conditions."""
         model = self._model
         noisy = noisy.to(model.dtype)
         extra = self._size_conditioning(noisy, prompts)
@@ -207,10 +221,6 @@ def blend_window(tile: tuple[int, int]) -> torch.Tensor:
         index = torch.arange(side, dtype=torch.float32)
         ramps.append(torch.minimum(index + 1, side - index).clamp(max=max(side // 4, 1)))
     return ramps[0][:, None] * ramps[1][None, :]
-
-
-def _scaled(part: slice, factor: int) -> slice:
-    return part if part.start is None else slice(part.start * factor, part.stop * factor)
 
 
 def _take(values: torch.Tensor | None, rows) -> torch.Tensor | None:

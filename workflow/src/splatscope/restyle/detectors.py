@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from splatscope.errors import InputError
+from splatscope.restyle.model_files import first_line
 from splatscope.shards import Frame
 
 
@@ -28,6 +29,7 @@ _DETECTORS = {
     "canny": _Detector("CannyDetector", "", ""),
 }
 ESTIMATED = tuple(_DETECTORS)
+_SIDE_PX = 512
 
 
 class Detectors:
@@ -41,8 +43,8 @@ class Detectors:
         self._loaded: dict = {}
 
     def image(self, name: str, frame: Frame) -> np.ndarray:
-        """float32 [H, W, 3] in 0..1: the estimated condition of a frame's picture, detected at the picture's own
-        height or width, whichever is smaller, and in "safe" steps for soft edges, as SimuScope did.
+        """float32 [H, W, 3] in 0..1: the estimated condition of a frame's picture, detected with its shorter side at
+        512 pixels, and with soft edges in "safe" steps, as SimuScope did.
 
         Raises InputError when the weights are absent or broken, ValueError for an unknown name.
         """
@@ -51,33 +53,30 @@ class Detectors:
         if name not in self._loaded:
             self._loaded[name] = self._load(name)
         height, width = frame.rgb.shape[:2]
-        side = max(min(height, width), 256)
         # without "safe" the networks' probabilities come unquantised; steps hide image content in the faint ones
         options = {"safe": True} if name.startswith("soft_edge") else {}
         found = self._loaded[name](
-            frame.rgb, detect_resolution=side, image_resolution=side, output_type="np", **options
+            frame.rgb, detect_resolution=_SIDE_PX, image_resolution=_SIDE_PX, output_type="np", **options
         )
-        return cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32) / 255
+        kind = cv2.INTER_AREA if height < found.shape[0] else cv2.INTER_LINEAR
+        return cv2.resize(found, (width, height), interpolation=kind).astype(np.float32) / 255
 
     def _load(self, name: str):
         detector = _DETECTORS[name]
-        with warnings.catch_warnings():  # it imports all its detectors, and warns of libraries that others would need
-            warnings.simplefilter("ignore")
-            import controlnet_aux
-
-        kind = getattr(controlnet_aux, detector.class_name)
-        if not detector.weights:
-            return kind()
         path = self._folder / detector.weights
         remedy = (
             f"huggingface-cli download {detector.source} {detector.weights} --local-dir {self._folder}, "
             "or choose an exact condition"
         )
-        if not path.is_file():
+        if detector.weights and not path.is_file():
             raise InputError(path, found="no such file", expected=f"the weights of {name}", remedy=remedy)
+        with warnings.catch_warnings():  # it imports all its detectors, and warns of libraries that others would need
+            warnings.simplefilter("ignore")
+            import controlnet_aux
+        kind = getattr(controlnet_aux, detector.class_name)
+        if not detector.weights:
+            return kind()
         try:
             return kind.from_pretrained(str(self._folder), filename=detector.weights).to(self._device)
-        except (RuntimeError, KeyError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
-            raise InputError(
-                path, found=str(error).splitlines()[0], expected=f"the weights of {name}", remedy=remedy
-            ) from error
+        except (RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
+            raise InputError(path, found=first_line(error), expected=f"the weights of {name}", remedy=remedy) from error

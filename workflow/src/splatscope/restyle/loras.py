@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,13 +12,14 @@ from diffusers.utils import (
     convert_state_dict_to_diffusers,
     convert_state_dict_to_peft,
     convert_unet_state_dict_to_peft,
+    recurse_remove_peft_layers,
     set_weights_and_activate_adapters,
 )
 from safetensors import SafetensorError
 
 from splatscope.config.restyle import LoraSetting
 from splatscope.errors import InputError
-from splatscope.restyle.model_files import PICKLES
+from splatscope.restyle.model_files import PICKLES, first_line
 
 _REMEDY = "use LoRAs that were trained for this base model; restyle.model and restyle.loras name both"
 
@@ -39,7 +41,9 @@ def merge_loras(unet: torch.nn.Module, text_encoders: Sequence[torch.nn.Module],
         _check_fit(path, weights, parts)
         for prefix, part in parts.items():
             if any(key.startswith(f"{prefix}.") for key in weights):
-                _inject(part, prefix, weights, alphas, metadata, f"lora_{number}")
+                with warnings.catch_warnings():  # that there is more than one LoRA is wanted
+                    warnings.filterwarnings("ignore", message="Already found a `peft_config`")
+                    _inject(part, prefix, weights, alphas, metadata, f"lora_{number}")
                 names[prefix].append((f"lora_{number}", lora.weight))
     for prefix, part in parts.items():
         if names[prefix]:
@@ -78,7 +82,7 @@ def _read(path: Path, unet: torch.nn.Module) -> tuple[dict[str, torch.Tensor], d
     except (SafetensorError, OSError, ValueError, KeyError, IndexError) as error:
         raise InputError(
             path,
-            found=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            found=first_line(error),
             expected="a LoRA in diffusers' or kohya's format",
             remedy="download or train the LoRA again",
         ) from error
@@ -156,13 +160,17 @@ def _inject(part, prefix, weights, alphas, metadata, name) -> None:
 
 def _merge(part: torch.nn.Module, names: Sequence[str], weights: Sequence[float]) -> None:
     """Fold the adapters into the weights, so that the model runs as fast as without."""
-    from diffusers.utils import recurse_remove_peft_layers
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     set_weights_and_activate_adapters(part, list(names), list(weights))
     for module in part.modules():
         if isinstance(module, BaseTunerLayer):
             module.merge(adapter_names=[name for name in names if name in module.r])
+    remove_adapters(part)
+
+
+def remove_adapters(part: torch.nn.Module) -> None:
+    """Leave a U-Net or text encoder without adapters, merged or not, frozen, its layers named as before."""
     recurse_remove_peft_layers(part)
     del part.peft_config
     part._hf_peft_config_loaded = False

@@ -48,7 +48,7 @@ def model_folder(source: str | Path, what: str) -> Path:
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise InputError(
             source,
-            found=f"neither a local folder nor to be had from the hub ({_first_line(error)})",
+            found=f"neither a local folder nor to be had from the hub ({first_line(error)})",
             expected=what,
             remedy=f"where there is a network: huggingface-cli download {source} --local-dir FOLDER; then name that "
             "folder instead",
@@ -92,7 +92,7 @@ def load_part(kind: type, folder: Path, dtype: torch.dtype, *, allow_pickles: bo
             output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, pickle.UnpicklingError) as error:
-        raise _broken(folder, kind, _first_line(error)) from error
+        raise _broken(folder, kind, first_line(error)) from error
     missing = sorted(report["missing_keys"])
     if missing:
         raise _broken(folder, kind, f"no weights for {_some(missing)}")
@@ -138,7 +138,7 @@ def _check_safetensors(path: Path) -> None:
     except (SafetensorError, OSError) as error:
         raise InputError(
             path,
-            found=f"broken: {_first_line(error)}",
+            found=f"broken: {first_line(error)}",
             expected="a complete .safetensors file",
             remedy="download the file again and compare its size with the published one",
         ) from error
@@ -157,5 +157,6 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What a library said, on one line."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -76,6 +76,7 @@ class Episode:
         self.tissue.settle(SETTLING_S)
         self._surgeon = Surgeon(scenario, self.site, kinds, motion)
         self._tools = {f"{hand} {key}": kinds[key] for hand, key in scenario.tools}
+        texels = 512 if config.width <= 400 else 1024  # a side of a texture tile: not much finer than pixels are
         clip = next((kind.clip for kind in kinds.values() if isinstance(kind, ClipApplier)), LigatingClip())
         self._smoke = Smoke(config.smoke, smoke)
         self._bleeding = Bleeding(self.tissue, config.blood)
@@ -85,7 +86,9 @@ class Episode:
             self._tools,
             [clip.parts(self.tissue.settings.clip_gap_mm)] * MAX_CLIPS,
             MaterialLibrary(
-                tissue_materials(site_seed) | inner_materials(site_seed) | laparoscopic_materials(site_seed)
+                tissue_materials(site_seed, texels)
+                | inner_materials(site_seed, texels)
+                | laparoscopic_materials(site_seed, texels)
             ),
             Optics(config, optics),
             config,

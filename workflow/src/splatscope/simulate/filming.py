@@ -72,22 +72,19 @@ class Filming:
         for name in objects:
             if name not in ("site", TISSUE):
                 self._scene.set_pose(name, AWAY)
-        self._film = Renderer(self._scene, optics.fine, optics.light)
-        self._labels = Renderer(self._scene, optics.camera, optics.light, blood_class=BLOOD)
+        self._renderer = Renderer(
+            self._scene, optics.camera, optics.light, BLOOD, config.supersampling, labelled=optics.inside
+        )
         self._waiting: _Shot | None = None
 
     def shoot(self, key: str, command: Command, clip_poses: list[np.ndarray], smoke: Smoke, meta: dict) -> Frame | None:
         """Take the frame of this moment; returns the one before, now complete."""
         self._place(command, clip_poses)
         pose, wanted = command.world_from_camera, self._config.maps
-        radiance = self._optics.reduce(self._film.render(pose, labels=False).radiance)
-        picture = self._labels.render(pose, colour=False, normals="normals" in wanted, points="points" in wanted)
-        veiled = smoke.veil(radiance, picture.depth_mm, self._optics.camera, pose, self._optics.light.reference_mm)
-        inside = self._optics.inside
-        if inside is not None:
-            for value in vars(picture).values():
-                if value is not None:
-                    value[~inside] = 0
+        picture = self._renderer.render(pose, normals="normals" in wanted, points="points" in wanted)
+        veiled = smoke.veil(
+            picture.radiance, picture.depth_mm, self._optics.camera, pose, self._optics.light.reference_mm
+        )
         frame = Frame(
             key,
             self._optics.develop(veiled, command.time_s),
@@ -97,11 +94,9 @@ class Filming:
             amodal_bits=picture.amodal_bits,
             depth_mm=picture.depth_mm,
             normals=picture.normals,
-            surface_points=None
-            if picture.points is None
-            else np.dstack([picture.object_map.astype(np.float32), picture.points]),
+            surface_points=picture.points,
         )
-        shot = _Shot(frame, self._labels.view(), *self._tissue.topology())
+        shot = _Shot(frame, self._renderer.view(), *self._tissue.topology())
         finished = self._waiting and self._join(self._waiting, shot)
         self._waiting = shot
         return finished
@@ -131,15 +126,7 @@ class Filming:
             first = corners[-len(source.faces) :].min() - source.faces.min() if len(source.faces) else 0
             moved = target.tets[source.face_corners[:, :1], source.face_corners[:, 1:]]
             corners[-len(source.faces) :] = moved + first
-        displacement, found = self._labels.flow(source.view, target.view, corners)
-        inside = self._optics.inside
-        if inside is not None:
-            rows, columns = np.nonzero(inside & (found == 1))
-            x, y = (displacement[rows, columns] + np.stack([columns + 0.5, rows + 0.5], -1)).astype(int).T
-            found[rows, columns] = np.where(inside[y, x], 1, 2)
-            found[~inside] = 0
-            displacement[~inside] = 0
-        return np.dstack([displacement, found.astype(np.float32)])
+        return self._renderer.flow(source.view, target.view, corners)
 
     def _place(self, command: Command, clip_poses: list[np.ndarray]) -> None:
         in_use = {f"{hand} {tool.instrument}": tool for hand, tool in command.tools.items()}

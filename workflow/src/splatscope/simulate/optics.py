@@ -9,7 +9,6 @@ import numpy as np
 
 from splatscope.config.simulate import SimulateConfig
 from splatscope.geometry import Camera
-from splatscope.images import resize_area
 from splatscope.meshes.endoscope import Endoscope
 from splatscope.meshes.renderer import Light
 
@@ -51,25 +50,16 @@ class Optics:
             radius = rng.uniform(0.50, 0.60) * max(width, 1.15 * height)
             self.circle = Circle(*(np.array([width, height]) * (0.5 + rng.uniform(-0.02, 0.02, 2))), radius)
         self._white = np.float32([rng.uniform(0.96, 1.10), 1.0, rng.uniform(0.90, 1.04)])
-        self._endoscope = Endoscope(self.camera, config.supersampling, config.image_noise, int(rng.integers(2**31)))
+        self._endoscope = Endoscope(self.camera, 1, config.image_noise, int(rng.integers(2**31)))
         self._coverage = None if self.circle is None else self.circle.coverage(width, height)
         self._mist = self._mist_episode(rng) if rng.uniform() < config.fog_probability else None
         self._gain: float | None = None
         self._time_s = 0.0
 
     @property
-    def fine(self) -> Camera:
-        """The camera of the radiance that `develop` takes."""
-        return self._endoscope.fine
-
-    @property
     def inside(self) -> np.ndarray | None:
         """bool [H, W]: pixels that show the site; None: all."""
         return None if self._coverage is None else self._coverage > 0.5
-
-    def reduce(self, radiance: np.ndarray) -> np.ndarray:
-        """Radiance [h, w, 3] of the fine camera at the size of the frame."""
-        return resize_area(radiance, self.camera.width, self.camera.height)
 
     def develop(self, radiance: np.ndarray, time_s: float) -> np.ndarray:
         """uint8 [H, W, 3] sRGB from the radiance [H, W, 3] that reaches the lens."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -56,10 +57,8 @@ class Smoke:
         """
         if not len(self._radii):
             return radiance
-        rays = np.dstack([camera.pixel_rays(), np.ones(depth_mm.shape)]).astype(np.float32)
-        lengths = np.linalg.norm(rays, axis=-1)
+        directions, lengths = _directions(camera)
         reach = np.where(depth_mm > 0, depth_mm, 1e3) * lengths
-        directions = rays / lengths[..., None]
         thickness = np.zeros(depth_mm.shape, np.float32)
         lit = np.zeros(depth_mm.shape, np.float32)
         centres = apply(invert(world_from_camera), self._centres)
@@ -75,3 +74,11 @@ class Smoke:
         passed = np.exp(-thickness)[..., None]
         glow = lit / np.maximum(thickness, 1e-6)
         return radiance * passed + SCATTERED * (glow[..., None] * (1 - passed))
+
+
+@lru_cache(maxsize=1)
+def _directions(camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+    """Where each pixel looks: unit vectors [H, W, 3]; their length [H, W] at depth 1."""
+    rays = np.dstack([camera.pixel_rays(), np.ones((camera.height, camera.width))]).astype(np.float32)
+    lengths = np.linalg.norm(rays, axis=-1)
+    return rays / lengths[..., None], lengths

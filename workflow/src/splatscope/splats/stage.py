@@ -147,7 +147,7 @@ def read_views(shard: Path, table_path: Path, camera_path: Path, mask_path: Path
     width = min(max_width, camera.width)
     height = max(round(camera.height * width / camera.width), 1)
     mask = _usable(mask_path, camera, width, height)
-    for frame in read_shard(shard):
+    for frame in read_shard(shard, maps=()):
         pose = poses.get(int(frame.key))
         if pose is None or not np.isfinite(pose).all():
             continue

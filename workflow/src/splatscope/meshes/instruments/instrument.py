@@ -16,9 +16,9 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from splatscope.geometry import apply, make_transform
+from splatscope.meshes.instruments.tool_state import Blade, ToolState
 from splatscope.meshes.mesh import Mesh, concatenate
 from splatscope.meshes.scene import Part
-from splatscope.simulate.tissue.tool_state import Blade, ToolState
 
 Joints = Mapping[str, float]  # degrees by name
 LinkMeshes = dict[str, list[tuple[Mesh, str]]]  # by link: meshes in the link's frame, each with its material
@@ -112,21 +112,14 @@ class Instrument(ABC):
     def tool_state(
         self, world_from_tool: np.ndarray, joints: Joints | None = None, heating_w: float = 0.0
     ) -> ToolState:
-        """The instrument as the tissue feels it. Raises ValueError for joints out of range, heat without electrode."""
+        """The instrument as the tissue feels it; its arrays in the tool frame are shared by all states of equal joints.
+
+        Raises ValueError for joints out of range, heat without electrode.
+        """
         if heating_w and not self.electrode:
             raise ValueError(f"{self.name}: expected heating_w 0 (it has no electrode), got {heating_w}")
-        grip = self.grip(joints)
-        return ToolState(
-            np.asarray(world_from_tool, np.float64),
-            self.capsules(joints),
-            grip.point,
-            grip.axis,
-            grip.reach_mm,
-            self.closed(joints),
-            heating_w,
-            self.heat_point(joints),
-            self.blade(joints) if self.cuts else None,
-        )
+        state = _at_origin(self, tuple(sorted((joints or {}).items())))
+        return replace(state, world_from_tool=np.asarray(world_from_tool, np.float64), heating_w=heating_w)
 
     def blade(self, joints: Joints | None = None) -> Blade:
         """The rectangle that the jaws sweep when they close: as long and as wide as their gripping region."""
@@ -158,6 +151,22 @@ class Instrument(ABC):
 @lru_cache(maxsize=32)
 def _built(instrument: Instrument) -> LinkMeshes:
     return instrument.build()
+
+
+@lru_cache(maxsize=64)
+def _at_origin(instrument: Instrument, joints: tuple[tuple[str, float], ...]) -> ToolState:
+    angles = dict(joints)
+    grip = instrument.grip(angles)
+    return ToolState(
+        np.eye(4),
+        instrument.capsules(angles),
+        grip.point,
+        grip.axis,
+        grip.reach_mm,
+        instrument.closed(angles),
+        heat_point=instrument.heat_point(angles),
+        blade=instrument.blade(angles) if instrument.cuts else None,
+    )
 
 
 class StraightJaws(Instrument):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from splatscope.geometry import make_transform
 
@@ -76,7 +75,8 @@ def wrist_through_trocar(
 
 
 def _line_axes(direction: np.ndarray, roll_rad: float) -> np.ndarray:
-    turn = Rotation.from_rotvec([0, 0, roll_rad]).as_matrix()
+    cosine, sine = np.cos(roll_rad), np.sin(roll_rad)
+    turn = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
     return _least_rotation(DOWN, direction) @ BENEATH @ turn
 
 

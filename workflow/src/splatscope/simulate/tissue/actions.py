@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from splatscope.geometry import apply, invert, make_transform
+from splatscope.meshes.instruments.tool_state import ToolState
 from splatscope.simulate.tissue import bleeding, cutting
 from splatscope.simulate.tissue.clips import find_clip
 from splatscope.simulate.tissue.events import TissueEvent
 from splatscope.simulate.tissue.nearest import nearest_face
-from splatscope.simulate.tissue.tool_state import ToolState
 from splatscope.simulate.tissue.topology import Parting
 
 if TYPE_CHECKING:

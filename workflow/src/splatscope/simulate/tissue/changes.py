@@ -6,20 +6,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-import warp as wp
 
+from splatscope.meshes.instruments.tool_state import ToolState
 from splatscope.simulate.tissue import cutting
 from splatscope.simulate.tissue.actions import parted_event, stop_bleeding
 from splatscope.simulate.tissue.events import TissueEvent
 from splatscope.simulate.tissue.heat import HeatedSpot, heated_spots
-from splatscope.simulate.tissue.heat_kernels import measure_stress
 from splatscope.simulate.tissue.nearest import nearest_face
-from splatscope.simulate.tissue.tool_state import ToolState
 
 if TYPE_CHECKING:
     from splatscope.simulate.tissue.tissue import Tissue
 
-STRESS_MEMORY_S = 0.03
 TEAR_TRIES = 12  # overstressed tetrahedra, worst first, of which the first that can open cleanly does
 
 
@@ -35,6 +32,8 @@ def break_bonds(tissue: Tissue, positions: np.ndarray) -> list[TissueEvent]:
     """An event for each pair of bodies between which bonds failed."""
     broken = tissue.bonds.read_broken()
     events = []
+    if not len(broken):
+        return events
     bodies = tissue.bonds.bodies[broken]
     for first, second in np.unique(bodies, axis=0):
         among = broken[(bodies == [first, second]).all(1)]
@@ -51,10 +50,13 @@ def heat(tissue: Tissue, duration_s: float, tools: Mapping[str, ToolState], posi
         return nearest_face(tissue.surface(), positions, point)
 
     spots = heated_spots(tools, positions, tissue.masses, surface_distance, duration_s, settings)
-    if not tissue.heat.advance(duration_s, spots, tissue.topology):
+    burnt = tissue.heat.advance(duration_s, spots, tissue.topology)
+    if not burnt and not spots:
         return []
     burn = tissue.burn
     _burn_bonds(tissue, spots, burn, positions, duration_s, tools)
+    if not burnt:
+        return []
     mean = burn[tissue.tets].mean(1)
     white = tissue.active & (mean > settings.coagulated)
     events = _by_body(tissue, "coagulate", np.flatnonzero(white & ~tissue.coagulated), spots, positions)
@@ -77,18 +79,17 @@ def _burn_bonds(
 ) -> None:
     """Bonds fail where their ends are coagulated, or after enough heat passed close to the strand itself."""
     bonds, settings = tissue.bonds, tissue.settings
-    if not len(bonds.vertices):
+    whole = np.flatnonzero(~bonds.broken)
+    if not len(whole):
         return
-    failing = burn[bonds.vertices].max(1) > settings.coagulated
-    middle = positions[bonds.vertices].mean(1)
+    ends = bonds.vertices[whole]
     for spot in spots:
-        squared = ((middle - spot.point) ** 2).sum(1)
+        squared = ((positions[ends].mean(1) - spot.point) ** 2).sum(1)
         share = np.exp(-squared / (2 * settings.heat_spot_mm**2))
-        bonds.heat_j += tools[spot.tool].heating_w * duration_s * share
-    failing |= bonds.heat_j > settings.bond_heat_j
-    fresh = np.flatnonzero(failing & ~bonds.broken)
-    if len(fresh):
-        bonds.fail(fresh)
+        bonds.heat_j[whole] += tools[spot.tool].heating_w * duration_s * share
+    failing = (burn[ends].max(1) > settings.coagulated) | (bonds.heat_j[whole] > settings.bond_heat_j)
+    if failing.any():
+        bonds.fail(whole[failing])
 
 
 def _by_body(
@@ -96,6 +97,8 @@ def _by_body(
 ) -> list[TissueEvent]:
     """An event for each body and class among tetrahedra (indices), by the tool nearest to where it happened."""
     events = []
+    if not len(tets):
+        return events
     keys = np.stack([tissue.tet_body[tets], tissue.tet_class[tets]], -1)
     for body, class_id in np.unique(keys, axis=0):
         among = tets[(keys == [body, class_id]).all(1)]
@@ -106,30 +109,12 @@ def _by_body(
     return events
 
 
-def tear(tissue: Tissue, duration_s: float, positions: np.ndarray, stress: wp.array) -> list[TissueEvent]:
+def tear(tissue: Tissue, duration_s: float, positions: np.ndarray) -> list[TissueEvent]:
     """Where the greatest principal stress is farthest beyond the strength, the tissue parts square to it: one vertex in
     an interval, so that a crack runs with a finite speed."""
-    if not np.isfinite(tissue.strength_pa).any():
-        return []
-    elements = tissue.elements
-    wp.launch(
-        measure_stress,
-        dim=len(tissue.tets),
-        inputs=[
-            tissue.fields["positions"],
-            elements.tets,
-            elements.inverse_rest,
-            elements.compliance,
-            elements.device_volume,
-            1 - np.exp(-duration_s / STRESS_MEMORY_S),
-            stress,
-        ],
-        device=tissue.device,
-    )
-    excess = stress.numpy()[elements.rank] / tissue.strength_pa
-    excess[np.isin(tissue.tets, tissue.grips.vertices()).any(1)] = 0  # jaws carry what they hold
-    over = np.flatnonzero(excess > 1)
-    for tet in over[np.argsort(-excess[over], kind="stable")][:TEAR_TRIES]:
+    over = tissue.tearing.overloaded(tissue.fields, duration_s)
+    over = over[~np.isin(tissue.tets[over], tissue.grips.vertices()).any(1)]  # jaws carry what they hold
+    for tet in over[:TEAR_TRIES]:
         parting = tissue.topology.separate(*cutting.tear_cut(tet, positions, tissue.rest, tissue.topology))
         if len(parting.opened):
             tissue.apply(parting)

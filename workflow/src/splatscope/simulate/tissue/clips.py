@@ -9,11 +9,12 @@ import warp as wp
 from scipy.spatial.transform import Rotation
 
 from splatscope.geometry import apply, invert, make_transform, matrix_to_quaternion
+from splatscope.meshes.instruments.tool_state import ToolState
 from splatscope.meshes.tet_quality import tet_volumes
 from splatscope.simulate.tissue.constraint_kernels import hold_in_clips
+from splatscope.simulate.tissue.device_arrays import upload
 from splatscope.simulate.tissue.launches import Launches
 from splatscope.simulate.tissue.settings import TissueSettings
-from splatscope.simulate.tissue.tool_state import ToolState
 
 FEWEST_HELD = 6
 EVENINGS = 50
@@ -52,8 +53,20 @@ class Clips:
 
     def __init__(self, settings: TissueSettings, device: str):
         self._settings, self._device = settings, device
-        self.placed: list[Clip] = []
-        self._poses: wp.array | None = None
+        self._placed: list[Clip] = []
+        self._poses: wp.array | None = None  # that a launch has moved since they were read
+        self._shapes: list[wp.array] = []  # of clips that have closed; empty: to be made
+
+    @property
+    def placed(self) -> list[Clip]:
+        """All clips, with their poses now."""
+        if self._poses is not None:
+            poses = self._poses.numpy().astype(float)
+            matrices = make_transform(Rotation.from_quat(poses[:, 3:]).as_matrix(), poses[:, :3])
+            for clip, pose in zip(self._placed, matrices):
+                clip.world_from_clip = pose
+            self._poses = None
+        return self._placed
 
     def place(self, clip: Clip) -> None:
         """A vertex that another clip holds too goes to the nearer of the two."""
@@ -62,33 +75,34 @@ class Clips:
             nearer = np.abs(clip.caught[mine, 1]) < np.abs(other.caught[theirs, 1])
             clip.give_up(mine[~nearer])
             other.give_up(theirs[nearer])
-        self.placed.append(clip)
+        self._placed.append(clip)
+        self._shapes = []
 
     def add_to(self, launches: Launches, positions: wp.array, inverse_mass: wp.array) -> None:
-        if not self.placed:
+        if not self._placed:
             return
+        if not self._shapes:
+            self._shapes = self._upload()
+        self._poses = self._shapes[-1]
+        launches.add(hold_in_clips, len(self._placed), [positions, inverse_mass, *self._shapes])
 
-        def upload(values, dtype, kind):
-            return wp.array(np.ascontiguousarray(values, dtype), dtype=kind, device=self._device)
-
-        starts = np.cumsum([0, *(len(clip.vertices) for clip in self.placed)])
-        poses = np.stack([clip.world_from_clip for clip in self.placed])
+    def _upload(self) -> list[wp.array]:
+        clips, device = self.placed, self._device
+        starts = np.cumsum([0, *(len(clip.vertices) for clip in clips)])
+        vertices = np.concatenate([clip.vertices for clip in clips])
+        shape = np.concatenate([clip.shape(self._settings) for clip in clips])
+        closing = np.array([clip.held_s < self._settings.clip_closing_s for clip in clips])
+        poses = np.stack([clip.world_from_clip for clip in clips])
         quaternions = np.roll(matrix_to_quaternion(poses[:, :3, :3]), -1, axis=1)  # Warp: x, y, z, w
-        self._poses = upload(np.hstack([poses[:, :3, 3], quaternions]), np.float32, wp.transform)
-        vertices = np.concatenate([clip.vertices for clip in self.placed])
-        shape = np.concatenate([clip.shape(self._settings) for clip in self.placed])
-        contents = upload(starts, np.int32, wp.int32), upload(vertices, np.int32, wp.int32)
-        shape = upload(shape, np.float32, wp.vec3)
-        closing = [clip.held_s < self._settings.clip_closing_s for clip in self.placed]
-        state = upload(closing, np.int32, wp.int32), self._poses
-        launches.add(hold_in_clips, len(self.placed), [positions, inverse_mass, *contents, shape, *state])
+        kinds = ((starts, wp.int32), (vertices, wp.int32), (shape, wp.vec3), (closing, wp.int32))
+        poses = upload(np.hstack([poses[:, :3, 3], quaternions]), wp.transform, device)
+        return [*(upload(values, kind, device) for values, kind in kinds), poses]
 
     def finish(self, duration_s: float) -> None:
-        """After an interval: where the clips are."""
-        if self._poses is None:
-            return
-        for clip, pose in zip(self.placed, self._poses.numpy().astype(float)):
-            clip.world_from_clip = make_transform(Rotation.from_quat(pose[3:]).as_matrix(), pose[:3])
+        """After an interval: clips that close go on closing."""
+        for clip in self._placed:
+            if clip.held_s < self._settings.clip_closing_s:
+                self._shapes = []
             clip.held_s += duration_s
 
 

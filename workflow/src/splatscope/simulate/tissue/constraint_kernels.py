@@ -23,13 +23,16 @@ def solve_bonds(
     if broken[bond] != 0:
         return
     a, b = ends[bond][0], ends[bond][1]
-    weight = inverse_mass[a] + inverse_mass[b]
     offset = positions[a] - positions[b]
-    length = wp.length(offset)
+    squared = wp.length_sq(offset)
+    if squared <= rest[bond] * rest[bond]:
+        return
+    length = wp.sqrt(squared)
     if length > longest[bond]:
         broken[bond] = 1
         return
-    if length <= rest[bond] or weight == 0.0:
+    weight = inverse_mass[a] + inverse_mass[b]
+    if weight == 0.0:
         return
     move = offset * ((rest[bond] - length) / (length * (weight + compliance[bond] * per_step_squared)))
     positions[a] = positions[a] + move * inverse_mass[a]
@@ -97,12 +100,11 @@ def hold_in_jaws(
     vertices: wp.array(dtype=wp.int32),
     places: wp.array(dtype=wp.vec3),  # mm, in the tool's frame
     tools: wp.array(dtype=wp.int32),
-    tool_poses: wp.array(dtype=wp.transform),  # world_from_tool by step and tool
+    tool_poses: wp.array2d(dtype=wp.transform),  # world_from_tool [steps + 1, tools]
     compliance: float,  # mm per 1e-6 N
     per_step_squared: float,
     smoothing: float,  # share of the newest force in the running mean
     step: int,
-    tool_count: int,
     forces: wp.array(dtype=wp.vec3),  # 1e-6 N, of the jaws on each vertex
 ):
     """Each held vertex is pulled towards its place between the jaws, and the force that this takes is noted."""
@@ -111,7 +113,7 @@ def hold_in_jaws(
     weight = inverse_mass[vertex]
     if weight == 0.0:
         return
-    place = wp.transform_point(tool_poses[(step + 1) * tool_count + tools[slot]], places[slot])
+    place = wp.transform_point(tool_poses[step + 1, tools[slot]], places[slot])
     impulse = (place - positions[vertex]) / (weight + compliance * per_step_squared)
     positions[vertex] = positions[vertex] + impulse * weight
     forces[slot] = forces[slot] + (impulse * per_step_squared - forces[slot]) * smoothing

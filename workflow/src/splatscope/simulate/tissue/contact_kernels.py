@@ -81,10 +81,11 @@ def mobility(inverse_mass: wp.array(dtype=float), face: wp.vec3i, inside: wp.vec
 def note_faces_near_tools(
     positions: wp.array(dtype=wp.vec3),
     faces: wp.array(dtype=wp.vec3i),
-    starts: wp.array(dtype=wp.vec3),  # of the capsules, by step and capsule
+    starts: wp.array(dtype=wp.vec3),  # of the capsules in the middle of the interval
     ends: wp.array(dtype=wp.vec3),
+    lows: wp.array(dtype=wp.vec3),  # their bounding boxes, grown by their reaches
+    highs: wp.array(dtype=wp.vec3),
     reaches: wp.array(dtype=float),  # mm: radius, motion over the interval, margin
-    middle: int,  # row of the middle of the interval
     near: wp.array(dtype=wp.int32),
 ):
     """A bit for each capsule that may touch the face in this interval."""
@@ -93,13 +94,13 @@ def note_faces_near_tools(
     centre = (a + b + c) / 3.0
     size = wp.sqrt(wp.max(wp.length_sq(a - centre), wp.max(wp.length_sq(b - centre), wp.length_sq(c - centre))))
     bits = wp.int32(0)
-    count = reaches.shape[0]
-    for capsule in range(count):
-        start, end = starts[middle * count + capsule], ends[middle * count + capsule]
-        nearest = start + (end - start) * closest_on_segment(centre, start, end)
-        reach = reaches[capsule] + size
-        if wp.length_sq(centre - nearest) < reach * reach:
-            bits = bits | (1 << capsule)
+    for capsule in range(reaches.shape[0]):
+        if wp.max(wp.max(lows[capsule] - centre, centre - highs[capsule])) < size:
+            start, end = starts[capsule], ends[capsule]
+            nearest = start + (end - start) * closest_on_segment(centre, start, end)
+            reach = reaches[capsule] + size
+            if wp.length_sq(centre - nearest) < reach * reach:
+                bits = bits | (1 << capsule)
     near[face] = bits
 
 
@@ -110,8 +111,8 @@ def push_by_tools(
     inverse_mass: wp.array(dtype=float),
     faces: wp.array(dtype=wp.vec3i),
     capsules: wp.array(dtype=wp.int32),
-    starts: wp.array(dtype=wp.vec3),
-    ends: wp.array(dtype=wp.vec3),
+    starts: wp.array2d(dtype=wp.vec3),  # [steps + 1, capsules]
+    ends: wp.array2d(dtype=wp.vec3),
     radii: wp.array(dtype=float),
     most: float,  # mm of push in one step, beyond what takes back this step's approach
     friction: float,
@@ -121,13 +122,18 @@ def push_by_tools(
 ):
     """Triangle against capsule: the triangle's nearest point is moved out of the capsule."""
     contact = wp.tid()
-    face, capsule, count = faces[contact], capsules[contact], radii.shape[0]
-    before, now = step * count + capsule, (step + 1) * count + capsule
-    start, end, radius = starts[now], ends[now], radii[capsule]
+    face, capsule = faces[contact], capsules[contact]
+    start, end, radius = starts[step + 1, capsule], ends[step + 1, capsule], radii[capsule]
     a, b, c = positions[face[0]], positions[face[1]], positions[face[2]]
     pushes[contact] = wp.vec3(0.0, 0.0, 0.0)
+    centre = (a + b + c) / 3.0
+    share = closest_on_segment(centre, start, end)
+    apart = wp.length(centre - (start + (end - start) * share)) - radius
+    if apart > 0.0 and apart * apart > wp.max(
+        wp.length_sq(a - centre), wp.max(wp.length_sq(b - centre), wp.length_sq(c - centre))
+    ):
+        return
     # alternating projections between two convex sets approach their nearest points
-    share = closest_on_segment((a + b + c) / 3.0, start, end)
     inside = wp.vec3(0.0, 0.0, 0.0)
     for _ in range(3):
         inside = closest_on_triangle(start + (end - start) * share, a, b, c)
@@ -141,7 +147,7 @@ def push_by_tools(
     if distance < 1.0e-6:
         direction = -wp.normalize(wp.cross(b - a, c - a))
     was = previous[face[0]] * inside[0] + previous[face[1]] * inside[1] + previous[face[2]] * inside[2]
-    tool_motion = (start - starts[before]) * (1.0 - share) + (end - ends[before]) * share
+    tool_motion = (start - starts[step, capsule]) * (1.0 - share) + (end - ends[step, capsule]) * share
     slide = point - was - tool_motion
     approach = wp.max(-wp.dot(slide, direction), 0.0)
     push = with_friction(direction * wp.min(radius - distance, approach + most), slide, friction)
@@ -212,9 +218,12 @@ def gather_pushes(
     total = wp.vec3(0.0, 0.0, 0.0)
     for at in range(entry_starts[index], entry_starts[index + 1]):
         contact, corner = entries[at] // 4, entries[at] % 4
-        push = pushes[contact] * (weights[contact][corner] * inverse_mass[vertex])
-        length = wp.length(push)
-        if length > 1.0e-9:
-            direction = push / length
-            total += direction * wp.max(length - wp.dot(total, direction), 0.0)
-    positions[vertex] = positions[vertex] + total
+        push = pushes[contact]
+        if wp.length_sq(push) > 0.0:
+            push = push * (weights[contact][corner] * inverse_mass[vertex])
+            length = wp.length(push)
+            if length > 1.0e-9:
+                direction = push / length
+                total += direction * wp.max(length - wp.dot(total, direction), 0.0)
+    if wp.length_sq(total) > 0.0:
+        positions[vertex] = positions[vertex] + total

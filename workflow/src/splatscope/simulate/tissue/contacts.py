@@ -9,6 +9,7 @@ import warp as wp
 
 from splatscope.meshes.distance_fields import SampledField
 from splatscope.simulate.tissue import contact_kernels, obstacle_kernels
+from splatscope.simulate.tissue.device_arrays import upload
 from splatscope.simulate.tissue.launches import Launches
 from splatscope.simulate.tissue.settings import TissueSettings
 from splatscope.simulate.tissue.tool_motion import ToolMotion
@@ -17,6 +18,7 @@ from splatscope.simulate.tissue.vertex_fields import VertexFields
 
 TOUCH_MM = 0.02  # clearance at which tissue is taken to lie on the surroundings
 REACH_MM = 1.5  # beyond contact, for what the tissue moves during an interval
+FINER = 0.75  # an organ whose edges are shorter than this, compared to another's, is the finer of the two
 
 
 @dataclass
@@ -27,68 +29,72 @@ class _Pairs:
     others: np.ndarray
 
 
+_NOTHING = _Pairs(np.zeros((0, 3), np.int32), np.zeros(0, np.int32))
+
+
 class Contacts:
     """Contact of all bodies of one tissue. Call `surface_changed` whenever the surface is another one."""
 
     def __init__(self, settings: TissueSettings, obstacle: SampledField | None, device: str):
         self._settings, self._device = settings, device
         self._grid = None
-        self._tool_faces = np.zeros((0, 3), np.int32)
-        self._organ_pairs = _Pairs(self._tool_faces, np.zeros(0, np.int32))
+        self._tool_faces, self._organ_pairs = _NOTHING.faces, _NOTHING
+        self._pushes = wp.zeros(0, dtype=wp.vec3, device=device)
         self._off_obstacle = np.zeros(0, np.int32)
         if obstacle is not None:
             values = wp.array(np.ascontiguousarray(obstacle.values, np.float32), dtype=float, device=device)
             self._grid = values, wp.vec3(*map(float, obstacle.origin)), float(obstacle.spacing)
 
     def surface_changed(self, surface: Surface, vertex_body: np.ndarray, fields: VertexFields) -> None:
-        self._faces = surface.faces
-        self._vertices = np.unique(surface.faces).astype(np.int32)
-        self._faces_device = self._upload(surface.faces, wp.vec3i)
-        self._near = wp.zeros(len(surface.faces), dtype=wp.int32, device=self._device)
-        self._vertices_device = self._upload(self._vertices, wp.int32)
-        self._clearance = wp.zeros(len(self._vertices), dtype=float, device=self._device)
-        self._vertex_body = vertex_body[self._vertices]
-        self._body_device = self._upload(vertex_body, wp.int32)
         face_body = vertex_body[surface.faces[:, 0]]
-        self._body_faces = [np.flatnonzero(face_body == body) for body in range(vertex_body.max() + 1)]
+        order = np.argsort(face_body, kind="stable")
+        bodies, firsts = np.unique(face_body[order], return_index=True)
+        self._faces = surface.faces[order]  # body by body
+        self._first_faces = np.append(firsts, len(order))  # of each body that has a surface
+        vertices = np.unique(self._faces)
+        self._vertices = vertices[np.argsort(vertex_body[vertices], kind="stable")].astype(np.int32)  # body by body
+        self._first_vertices = np.searchsorted(vertex_body[self._vertices], bodies)
+        self._mesh_of_vertex = upload(np.searchsorted(bodies, vertex_body), wp.int32, self._device)
+        self._faces_device = upload(self._faces, wp.vec3i, self._device)
+        self._vertices_device = upload(self._vertices, wp.int32, self._device)
+        self._near = wp.zeros(len(self._faces), dtype=wp.int32, device=self._device)
+        self._clearance, self._near_mesh, self._near_face = (
+            wp.zeros(len(self._vertices), dtype=kind, device=self._device) for kind in (float, wp.int32, wp.int32)
+        )
         self._meshes = [
-            wp.Mesh(points=fields["positions"], indices=self._upload(surface.faces[faces].ravel(), wp.int32))
-            for faces in self._body_faces
-            if len(faces)
+            wp.Mesh(points=fields["positions"], indices=upload(faces.ravel(), wp.int32, self._device))
+            for faces in np.split(self._faces, firsts[1:])
         ]
-        self._body_faces = [faces for faces in self._body_faces if len(faces)]
-        self._mesh_bodies = [int(face_body[faces[0]]) for faces in self._body_faces]
         self._mesh_ids = wp.array([mesh.id for mesh in self._meshes], dtype=wp.uint64, device=self._device)
-        self._edges = self._mean_edges(surface.faces, fields)
-        count = len(self._vertices)
-        self._near_mesh, self._near_face = (wp.zeros(count, dtype=wp.int32, device=self._device) for _ in range(2))
-        self._mesh_of_vertex = self._upload(_renumber(vertex_body, self._mesh_bodies), wp.int32)
+        corners = fields.read("positions")[self._faces]
+        length = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).mean(1)
+        self._edges = np.add.reduceat(length, firsts) / np.diff(self._first_faces)  # mm, mean of each body's surface
 
     def add_to(
         self,
         launches: Launches,
         motion: ToolMotion,
-        held_faces: np.ndarray,
+        held: np.ndarray,
         fields: VertexFields,
         positions: np.ndarray,
         step_s: float,
     ) -> None:
         """Search now, and add what is to be done every substep.
 
-        `held_faces` bool [F, tools]: faces of which a tool holds a vertex; its own capsules do not push them.
+        `held` bool [V, tools]: vertices in a tool's jaws; its own capsules do not push their faces.
         """
-        settings = self._settings
+        settings, device = self._settings, self._device
         most = settings.separation_mm_s * step_s
         state = [fields["positions"], fields["previous"], fields["inverse_mass"]]
-        tool_pairs = self._near_tools(motion, held_faces, fields)
+        tool_pairs = self._near_tools(motion, held, fields)
         organ_pairs = self._near_organs(fields, positions)
         self._tool_faces, self._organ_pairs = tool_pairs.faces, organ_pairs
         counts = len(tool_pairs.faces), len(organ_pairs.faces)
+        self._pushes = pushes = wp.zeros(sum(counts), dtype=wp.vec3, device=device)
         if sum(counts):
-            self._pushes = pushes = wp.zeros(sum(counts), dtype=wp.vec3, device=self._device)
-            weights = wp.zeros(sum(counts), dtype=wp.vec4, device=self._device)
+            weights = wp.zeros(sum(counts), dtype=wp.vec4, device=device)
             if counts[0]:
-                targets = [self._upload(tool_pairs.faces, wp.vec3i), self._upload(tool_pairs.others, wp.int32)]
+                targets = [upload(tool_pairs.faces, wp.vec3i, device), upload(tool_pairs.others, wp.int32, device)]
                 capsules = [motion.starts, motion.ends, motion.radii]
                 launches.add(
                     contact_kernels.push_by_tools,
@@ -96,91 +102,86 @@ class Contacts:
                     [*state, *targets, *capsules, most, settings.friction, 0, pushes, weights],
                 )
             if counts[1]:
-                targets = [self._upload(organ_pairs.faces, wp.vec3i), self._upload(organ_pairs.others, wp.int32)]
+                targets = [upload(organ_pairs.faces, wp.vec3i, device), upload(organ_pairs.others, wp.int32, device)]
                 launches.add(
                     contact_kernels.push_organs_apart,
                     counts[1],
                     [*state, *targets, settings.organ_gap_mm, most, settings.friction, counts[0], pushes, weights],
                 )
             vertices, starts, entries = _incidence(tool_pairs, organ_pairs)
-            lists = [self._upload(values, wp.int32) for values in (vertices, starts, entries)]
+            lists = [upload(values, wp.int32, device) for values in (vertices, starts, entries)]
             launches.add(contact_kernels.gather_pushes, len(vertices), [state[0], state[2], *lists, pushes, weights])
         if self._grid is not None:
             near = self._near_obstacle(fields)
             launches.add(
                 obstacle_kernels.push_off_obstacle,
                 len(near),
-                [*state, self._upload(near, wp.int32), *self._grid, most, settings.friction],
+                [*state, upload(near, wp.int32, device), *self._grid, most, settings.friction],
             )
 
     def touching(self) -> np.ndarray:
-        """Vertices of organs that pushed each other in the last substep, or that the surroundings pushed, ascending."""
-        first = len(self._tool_faces)
-        if not len(self._organ_pairs.faces):
-            return self._off_obstacle
-        pushing = self._pushes.numpy()[first:].any(1)
-        pairs = self._organ_pairs
-        return np.union1d(np.union1d(pairs.faces[pushing], pairs.others[pushing]), self._off_obstacle)
+        """Vertices of organs that pushed each other in the last substep, or that the surroundings pushed; some more
+        than once."""
+        pairs, pushing = self._organ_pairs, self._pushing(len(self._tool_faces), None)
+        return np.concatenate([pairs.faces[pushing].ravel(), pairs.others[pushing], self._off_obstacle])
 
     def pressed(self) -> np.ndarray:
-        """Vertices that instruments pushed in the last substep, ascending."""
-        if not len(self._tool_faces):
-            return np.zeros(0, np.int32)
-        pushing = self._pushes.numpy()[: len(self._tool_faces)].any(1)
-        return np.unique(self._tool_faces[pushing])
+        """Vertices that instruments pushed in the last substep; some more than once."""
+        return self._tool_faces[self._pushing(0, len(self._tool_faces))].ravel()
 
-    def _mean_edges(self, faces: np.ndarray, fields: VertexFields) -> wp.array:
-        """Of each body's surface, mm."""
-        corners = fields.read("positions")[faces]
-        length = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).mean(1)
-        return wp.array([length[own].mean() for own in self._body_faces], dtype=float, device=self._device)
+    def _pushing(self, first: int, end: int | None) -> np.ndarray:
+        return self._pushes.numpy()[first:end].any(1)
 
-    def _near_tools(self, motion: ToolMotion, held_faces: np.ndarray, fields: VertexFields) -> _Pairs:
+    def _near_tools(self, motion: ToolMotion, held: np.ndarray, fields: VertexFields) -> _Pairs:
         if not len(motion.capsule_tool):
-            return _Pairs(np.zeros((0, 3), np.int32), np.zeros(0, np.int32))
-        reaches = wp.array(motion.reaches.numpy() + REACH_MM, dtype=float, device=self._device)
+            return _NOTHING
+        rows = [0, motion.steps // 2, motion.steps]
+        starts, ends = motion.starts.numpy()[rows], motion.ends.numpy()[rows]
+        travel = np.maximum(*(np.linalg.norm(path - path[1], axis=2).max(0) for path in (starts, ends)))
+        reaches = motion.radii.numpy() + travel + REACH_MM
+        lows = np.minimum(starts[1], ends[1]) - reaches[:, None]
+        highs = np.maximum(starts[1], ends[1]) + reaches[:, None]
+        capsules = [upload(values, wp.vec3, self._device) for values in (starts[1], ends[1], lows, highs)]
         wp.launch(
             contact_kernels.note_faces_near_tools,
             dim=len(self._faces),
-            inputs=[fields["positions"], self._faces_device, motion.starts, motion.ends, reaches, motion.middle],
+            inputs=[fields["positions"], self._faces_device, *capsules, upload(reaches, float, self._device)],
             outputs=[self._near],
             device=self._device,
         )
         bits = self._near.numpy()
         face = np.flatnonzero(bits)
         touches = bits[face][:, None] >> np.arange(len(motion.capsule_tool)) & 1 > 0
-        touches &= ~held_faces[face][:, motion.capsule_tool]
+        faces = self._faces[face]
+        touches &= ~held[faces].any(1)[:, motion.capsule_tool]
         row, capsule = np.nonzero(touches)
-        return _Pairs(self._faces[face[row]], capsule.astype(np.int32))
+        return _Pairs(faces[row], capsule.astype(np.int32))
 
     def _near_organs(self, fields: VertexFields, positions: np.ndarray) -> _Pairs:
-        nothing = _Pairs(np.zeros((0, 3), np.int32), np.zeros(0, np.int32))
-        if len(self._meshes) < 2:
-            return nothing
-        for mesh in self._meshes:
-            mesh.refit()
-        here = positions[self._vertices]
-        lows, highs = (
-            np.array([bound(here[self._vertex_body == body], axis=0) for body in self._mesh_bodies], np.float32)
-            for bound in (np.min, np.max)
-        )
         reach = REACH_MM + self._settings.organ_gap_mm
+        here = positions[self._vertices]
+        lows, highs = (bound.reduceat(here, self._first_vertices) for bound in (np.minimum, np.maximum))
+        meeting = (lows[:, None] - reach < highs).all(2) & (highs[:, None] + reach > lows).all(2)
+        # a coarse organ's vertex would come out on the far side of a thin vessel: the finer one's vertices see to it
+        meeting &= self._edges >= FINER * self._edges[:, None]
+        np.fill_diagonal(meeting, False)
+        if not meeting.any():
+            return _NOTHING
+        for mesh in np.flatnonzero(meeting.any(0)):
+            self._meshes[mesh].refit()
         wp.launch(
             obstacle_kernels.find_nearby_organ,
             dim=len(self._vertices),
-            inputs=[fields["positions"], self._vertices_device, self._mesh_of_vertex, self._mesh_ids, self._edges]
-            + [wp.array(bound, dtype=wp.vec3, device=self._device) for bound in (lows, highs)]
+            inputs=[fields["positions"], self._vertices_device, self._mesh_of_vertex, self._mesh_ids]
+            + [wp.array(meeting, dtype=wp.bool, device=self._device)]
+            + [upload(bound, wp.vec3, self._device) for bound in (lows, highs)]
             + [reach],
             outputs=[self._near_mesh, self._near_face],
             device=self._device,
         )
         mesh, face = self._near_mesh.numpy(), self._near_face.numpy()
         found = np.flatnonzero(mesh >= 0)
-        if not len(found):
-            return nothing
-        firsts = np.cumsum([0, *(len(faces) for faces in self._body_faces)])
-        touching = np.concatenate(self._body_faces)[firsts[mesh[found]] + face[found]]
-        return _Pairs(self._faces[touching], self._vertices[found])
+        return _Pairs(self._faces[self._first_faces[mesh[found]] + face[found]], self._vertices[found])
 
     def _near_obstacle(self, fields: VertexFields) -> np.ndarray:
         wp.launch(
@@ -193,15 +194,6 @@ class Contacts:
         clearance = self._clearance.numpy()
         self._off_obstacle = self._vertices[clearance < TOUCH_MM]
         return self._vertices[clearance < REACH_MM]
-
-    def _upload(self, values: np.ndarray, dtype) -> wp.array:
-        return wp.array(np.ascontiguousarray(values, np.int32), dtype=dtype, device=self._device)
-
-
-def _renumber(vertex_body: np.ndarray, bodies: list[int]) -> np.ndarray:
-    number = np.full(vertex_body.max() + 1, -1, np.int32)
-    number[bodies] = np.arange(len(bodies))
-    return number[vertex_body]
 
 
 def _incidence(tools: _Pairs, organs: _Pairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

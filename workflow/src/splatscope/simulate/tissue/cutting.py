@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from splatscope.meshes.instruments.tool_state import ToolState
 from splatscope.meshes.tet_quality import OUTWARD
-from splatscope.simulate.tissue.tool_state import ToolState
 from splatscope.simulate.tissue.topology import Parting, Topology
 
 

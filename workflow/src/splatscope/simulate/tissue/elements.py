@@ -7,16 +7,22 @@ import warp as wp
 
 from splatscope.simulate.tissue.body import Body
 from splatscope.simulate.tissue.colouring import by_colour, colour
+from splatscope.simulate.tissue.device_arrays import upload
 from splatscope.simulate.tissue.launches import Launches
-from splatscope.simulate.tissue.solver_kernels import Block, prepare_blocks, solve_neo_hookean
+from splatscope.simulate.tissue.solver_kernels import GROUP, NUMBERS, pack_tets, solve_neo_hookean
 from splatscope.simulate.tissue.topology import Topology
 from splatscope.simulate.tissue.vertex_fields import VertexFields
+from splatscope.simulate.tissue.wide_solver import solve_groups
 
 WAVE = 8.0  # square of the least number of substeps in which a stress wave crosses a tetrahedron
 
 
 class Elements:
-    """Host arrays are in the order of the bodies; device arrays in the order of colours: `order` maps between."""
+    """Host arrays are in the order of the bodies; device arrays in the order of colours: `order` maps between.
+
+    For the solver, tetrahedra stand in groups (`corners`, `numbers`: see solver_kernels.pack_tets): `tet_at` says which
+    stands at each place, `ranges` at which places (start, end) those of each colour.
+    """
 
     def __init__(self, bodies: list[Body], tets: np.ndarray, rest: np.ndarray, device: str):
         self._device = device
@@ -32,32 +38,45 @@ class Elements:
         mu = per_tet(lambda body: body.material.lame_pa[1])
         # at small strains the energy of solve_neo_hookean has Lamé's lambda less mu (Smith et al. 2018, section 3.4)
         bulk = per_tet(lambda body: sum(body.material.lame_pa))
-        self._soft = np.stack([1 / (mu * self.volume), 1 / (bulk * self.volume)], -1)
+        soft = np.stack([1 / (mu * self.volume), 1 / (bulk * self.volume)], -1)
         self.colours = colour(tets, len(rest))
-        self.order, self._ranges = by_colour(self.colours)
-        self.rank = np.empty_like(self.order)
-        self.rank[self.order] = np.arange(len(self.order))
-        inverse = np.linalg.inv(edges).astype(np.float32)[self.order]
+        self.order, ranges = by_colour(self.colours)
+        inverse = np.linalg.inv(edges)[self.order]
         self.tets = wp.array(tets[self.order], dtype=wp.vec4i, device=device)
         self.raw_inverse_rest = wp.array(inverse, dtype=wp.mat33, device=device)
-        self.inverse_rest = wp.array(inverse, dtype=wp.mat33, device=device)
-        self.raw_compliance = wp.array(self._soft[self.order].astype(np.float32), dtype=wp.vec2, device=device)
+        self.inverse_rest = wp.clone(self.raw_inverse_rest)
+        self.raw_compliance = wp.array(soft[self.order], dtype=wp.vec2, device=device)
         self.compliance = wp.clone(self.raw_compliance)
-        self._blocks = wp.zeros(len(tets), dtype=Block, device=device)
-        self._prepared_for = 0.0  # substep in s of the blocks; 0: they are out of date
-        self.device_volume = wp.array(self.volume[self.order].astype(np.float32), dtype=float, device=device)
+        self.device_volume = wp.array(self.volume[self.order], dtype=float, device=device)
+        self._place_in_groups(ranges, tets)
+
+    def _place_in_groups(self, ranges: list[tuple[int, int]], tets: np.ndarray) -> None:
+        """Every colour begins a group; what is left of its last one repeats the colour's last tetrahedron."""
+        filled = [
+            np.minimum(np.arange(start, start + -(-(end - start) // GROUP) * GROUP), end - 1) for start, end in ranges
+        ]
+        self.tet_at = np.concatenate(filled)
+        firsts = np.cumsum([0, *map(len, filled)])
+        self.ranges = [(int(first), int(first) + end - start) for first, (start, end) in zip(firsts, ranges)]
+        groups = len(self.tet_at) // GROUP
+        self._tet_at_device = upload(self.tet_at, wp.int32, self._device)
+        self.corners = wp.zeros((groups, 4, GROUP), dtype=wp.int32, device=self._device)
+        self.numbers = wp.zeros((groups, NUMBERS, GROUP), dtype=float, device=self._device)
+        self._tets_by_place = tets[self.order][self.tet_at]
+        self._stale = np.ones(len(self.tet_at), bool)
+        self._packed_for = 0.0  # substep in s
 
     def upload(self, topology: Topology) -> None:
         """After tetrahedra changed their vertices or went away."""
         self.tets.assign(topology.tets[self.order])
-        now = np.where(topology.active[:, None], self._soft, 0)[self.order].astype(np.float32)
-        self.raw_compliance.assign(now)
-        self.compliance.assign(now)
-        self.material_changed()
+        for compliance in (self.raw_compliance, self.compliance):
+            compliance.assign(np.where(topology.active[self.order, None], compliance.numpy(), 0))
+        self._tets_by_place = topology.tets[self.order][self.tet_at]
+        self._stale[:] = True
 
-    def material_changed(self) -> None:
-        """Masses, stiffness or rest shapes are others now."""
-        self._prepared_for = 0.0
+    def material_changed(self, vertices: np.ndarray) -> None:
+        """Masses, stiffness or rest shapes are others now about some vertices (bool [V])."""
+        self._stale |= vertices[self._tets_by_place].any(1)
 
     def masses(self, topology: Topology) -> np.ndarray:
         """Gram [V]: a quarter of each tetrahedron goes to each of its corners."""
@@ -75,17 +94,22 @@ class Elements:
         return np.bincount(topology.tets.ravel(), np.repeat(share, 4), minlength=topology.vertex_count)
 
     def add_to(self, launches: Launches, fields: VertexFields, step_s: float) -> None:
-        if self._prepared_for != step_s:
-            self._prepared_for = step_s
+        if self._packed_for != step_s:
+            self._packed_for = step_s
+            self._stale[:] = True
+        stale = np.flatnonzero(self._stale)
+        if len(stale):
+            self._stale[:] = False
+            material = [self.tets, self.inverse_rest, self.compliance, 1 / step_s**2]
             wp.launch(
-                prepare_blocks,
-                dim=len(self.order),
-                inputs=[fields["inverse_mass"], self.tets, self.inverse_rest, self.compliance, 1 / step_s**2],
-                outputs=[self._blocks],
+                pack_tets,
+                dim=len(stale),
+                inputs=[upload(stale, wp.int32, self._device), self._tet_at_device, fields["inverse_mass"], *material],
+                outputs=[self.corners, self.numbers],
                 device=self._device,
             )
-        launches.add_coloured(
-            solve_neo_hookean,
-            self._ranges,
-            [fields["positions"], fields["inverse_mass"], self.tets, self.inverse_rest, self._blocks],
-        )
+        packed = [fields["positions"], self.corners, self.numbers]
+        if self._device == "cpu":
+            launches.add(solve_groups, len(self.tet_at) // GROUP, packed)
+        else:
+            launches.add_coloured(solve_neo_hookean, self.ranges, packed)

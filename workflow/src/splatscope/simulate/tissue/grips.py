@@ -8,12 +8,13 @@ import numpy as np
 import warp as wp
 
 from splatscope.geometry import apply, invert
+from splatscope.meshes.instruments.tool_state import ToolState
 from splatscope.simulate.tissue.bond_set import FORCE
 from splatscope.simulate.tissue.constraint_kernels import hold_in_jaws
+from splatscope.simulate.tissue.device_arrays import upload
 from splatscope.simulate.tissue.launches import Launches
 from splatscope.simulate.tissue.settings import TissueSettings
 from splatscope.simulate.tissue.tool_motion import ToolMotion
-from splatscope.simulate.tissue.tool_state import ToolState
 
 FORCE_MEMORY_S = 0.015  # over which the force of the jaws is averaged
 
@@ -81,13 +82,10 @@ class Grips:
         # each vertex bears its share: jaws are as stiff on many vertices as on few
         compliance = float(np.mean(counts) / (self._settings.grip_stiffness_n_per_mm * FORCE))
 
-        def upload(values, dtype, kind):
-            return wp.array(np.ascontiguousarray(values, dtype), dtype=kind, device=self._device)
-
-        vertices = upload(np.concatenate([grip.vertices for _, grip in grips]), np.int32, wp.int32)
-        places, tools = upload(places, np.float32, wp.vec3), upload(tools, np.int32, wp.int32)
-        self._forces = upload(np.concatenate([grip.forces for _, grip in grips]), np.float32, wp.vec3)
-        numbers = [compliance, 1 / step_s**2, 1 - np.exp(-step_s / FORCE_MEMORY_S), 0, len(motion.names)]
+        vertices = upload(np.concatenate([grip.vertices for _, grip in grips]), wp.int32, self._device)
+        places, tools = upload(places, wp.vec3, self._device), upload(tools, wp.int32, self._device)
+        self._forces = upload(np.concatenate([grip.forces for _, grip in grips]), wp.vec3, self._device)
+        numbers = [compliance, 1 / step_s**2, 1 - np.exp(-step_s / FORCE_MEMORY_S), 0]
         launches.add(
             hold_in_jaws,
             int(ends[-1]),

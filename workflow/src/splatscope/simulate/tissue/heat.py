@@ -8,15 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 import warp as wp
 
+from splatscope.meshes.instruments.tool_state import ToolState
+from splatscope.simulate.tissue.device_arrays import upload
 from splatscope.simulate.tissue.elements import Elements
 from splatscope.simulate.tissue.heat_kernels import conduct, set_material, warm
 from splatscope.simulate.tissue.settings import TissueSettings
-from splatscope.simulate.tissue.tool_state import ToolState
 from splatscope.simulate.tissue.topology import Topology
 from splatscope.simulate.tissue.vertex_fields import VertexFields
 
 COLD_C = 0.5  # above body temperature: below this nothing is computed
 WATER_SHARE = 0.7
+COOLING_STEP_S = 0.1  # between two computations where no electrode heats
+VISIBLE_BURN = 1e-3  # change of burn that the tissue's stiffness and colour follow
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Heat:
             fields.add(name, cold, float)
         fields.add("temperature", cold + settings.body_temperature_c, float)
         self._warm = False
+        self._waited_s = 0.0  # since heat was computed last
         self._stale = True
         self.smoke: list[Smoke] = []
 
@@ -59,12 +63,9 @@ class Heat:
         entries = np.argsort(tets, kind="stable")
         starts = np.searchsorted(tets[entries], np.arange(topology.vertex_count + 1))
 
-        def upload(values, kind=wp.int32, dtype=np.int32):
-            return wp.array(np.ascontiguousarray(values, dtype), dtype=kind, device=self._device)
-
-        self._entries, self._starts = upload(entries), upload(starts)
+        self._entries, self._starts = (upload(values, wp.int32, self._device) for values in (entries, starts))
         conductance = np.where(topology.active, elements.volume * settings.conductivity_w_per_mm_k, 0)[elements.order]
-        self._conductance = upload(conductance, float, np.float32)
+        self._conductance = upload(conductance, float, self._device)
         self._flow = wp.zeros(len(conductance), dtype=wp.vec3, device=self._device)
         masses = elements.masses(topology).astype(np.float32)
         self._fields.write("heat_capacity", masses * settings.heat_capacity_j_per_g_k)
@@ -72,9 +73,12 @@ class Heat:
         self._stale = False
 
     def advance(self, duration_s: float, spots: list[HeatedSpot], topology: Topology) -> bool:
-        """Heat flows for an interval; whether anything is warm at all."""
+        """Let heat flow for an interval; whether anything burnt. Tissue that cools does so in longer steps."""
         self.smoke = []
         if not spots and not self._warm:
+            return False
+        self._waited_s += duration_s
+        if not spots and self._waited_s < COOLING_STEP_S - 1e-6:
             return False
         if self._stale:
             self._prepare(topology)
@@ -95,25 +99,35 @@ class Heat:
             fields.count,
             *[elements.raw_inverse_rest, self._flow, self._starts, self._entries],
             *[fields[name] for name in ("heat_capacity", "water_heat", "supplied")],
-            *[settings.body_temperature_c, settings.perfusion_per_s, settings.boiling_c, duration_s],
+            *[settings.body_temperature_c, settings.perfusion_per_s, settings.boiling_c, self._waited_s],
             *state,
         )
+        self._waited_s = 0.0
         dried = fields.read("dried")
-        burn = (1 - np.exp(-fields.read("damage")) + dried).astype(np.float32)
-        fields.write("burn", burn)
-        self._launch(
-            set_material,
-            len(self._conductance),
-            *[elements.tets, elements.raw_inverse_rest, elements.raw_compliance, fields["burn"]],
-            *[settings.shrinkage, settings.stiffening, elements.inverse_rest, elements.compliance],
-        )
-        elements.material_changed()
+        burnt = self._burn(1 - np.exp(-fields.read("damage")) + dried)
         grams = (dried - before) * fields.read("water_heat") / settings.water_heat_j_per_g * WATER_SHARE
         for spot in spots:
             rate = float(grams[spot.vertices].sum() * 1e3 / duration_s)
             if rate > 0:
                 self.smoke.append(Smoke(tuple(map(float, spot.point)), rate))
         self._warm = bool((fields.read("temperature") > settings.body_temperature_c + COLD_C).any())
+        return burnt
+
+    def _burn(self, burn: np.ndarray) -> bool:
+        """Have the material follow the burn [V] of the vertices; whether it changed."""
+        fields, settings, elements = self._fields, self._settings, self._elements
+        before = fields.read("burn")
+        changed = np.abs(burn - before) > VISIBLE_BURN
+        if not changed.any():
+            return False
+        fields.write("burn", np.where(changed, burn, before))
+        self._launch(
+            set_material,
+            len(elements.order),
+            *[elements.tets, elements.raw_inverse_rest, elements.raw_compliance, fields["burn"]],
+            *[settings.shrinkage, settings.stiffening, elements.inverse_rest, elements.compliance],
+        )
+        elements.material_changed(changed)
         return True
 
     def _launch(self, kernel, count: int, *arguments) -> None:

@@ -98,14 +98,16 @@ def measure_stress(
     inverse_rest: wp.array(dtype=wp.mat33),
     compliance: wp.array(dtype=wp.vec2),
     volume: wp.array(dtype=float),
+    strength: wp.array(dtype=float),  # Pa
     smoothing: float,
-    stress: wp.array(dtype=float),
+    load: wp.array(dtype=float),
 ):
-    """Running mean of the greatest principal stress in Pa; Cauchy's: (mu / J) F F^T + lambda (J - 1 - mu / lambda)."""
+    """Running mean of the greatest principal stress over the strength; Cauchy's stress is
+    (mu / J) F F^T + lambda (J - 1 - mu / lambda). Far below the strength an upper bound of it does."""
     tet = wp.tid()
     soft = compliance[tet]
     if soft[0] == 0.0:
-        stress[tet] = 0.0
+        load[tet] = 0.0
         return
     corners = tets[tet]
     x0 = positions[corners[0]]
@@ -113,12 +115,14 @@ def measure_stress(
     f = edges * inverse_rest[tet]
     jacobian = wp.max(wp.determinant(f), 0.1)
     b = f * wp.transpose(f)
+    mu = 1.0 / (soft[0] * volume[tet] * strength[tet])
+    pressure = (jacobian - 1.0) / (soft[1] * volume[tet] * strength[tet]) - mu
     # largest eigenvalue of a symmetric matrix in closed form (Smith 1961)
     mean = wp.trace(b) / 3.0
     d = b - wp.identity(n=3, dtype=float) * mean
     spread = wp.sqrt(wp.max(wp.ddot(d, d) / 6.0, 1.0e-12))
-    half = wp.clamp(wp.determinant(d / spread) * 0.5, -1.0, 1.0)
-    largest = mean + 2.0 * spread * wp.cos(wp.acos(half) / 3.0)
-    mu = 1.0 / (soft[0] * volume[tet])
-    now = mu / jacobian * largest + (jacobian - 1.0) / (soft[1] * volume[tet]) - mu
-    stress[tet] = stress[tet] + (now - stress[tet]) * smoothing
+    now = mu / jacobian * (mean + 2.0 * spread) + pressure
+    if now > 0.5:
+        half = wp.clamp(wp.determinant(d / spread) * 0.5, -1.0, 1.0)
+        now = mu / jacobian * (mean + 2.0 * spread * wp.cos(wp.acos(half) / 3.0)) + pressure
+    load[tet] = load[tet] + (now - load[tet]) * smoothing

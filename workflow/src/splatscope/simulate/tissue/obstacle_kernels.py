@@ -73,7 +73,7 @@ def find_nearby_organ(
     vertices: wp.array(dtype=wp.int32),
     vertex_body: wp.array(dtype=wp.int32),
     surfaces: wp.array(dtype=wp.uint64),  # wp.Mesh of each body
-    edges: wp.array(dtype=float),  # mm, mean edge of each body's surface
+    meeting: wp.array2d(dtype=wp.bool),  # whether a body's vertices are held against another body
     lows: wp.array(dtype=wp.vec3),  # mm, bounding box of each body
     highs: wp.array(dtype=wp.vec3),
     reach: float,
@@ -87,8 +87,7 @@ def find_nearby_organ(
     body[index] = -1
     own = vertex_body[vertex]
     for other in range(surfaces.shape[0]):
-        # a coarse organ's vertex would come out on the far side of a thin vessel: the finer one's vertices see to it
-        if other != own and edges[other] >= 0.75 * edges[own]:
+        if meeting[own, other]:
             beyond = wp.max(lows[other] - here, here - highs[other])
             if wp.max(beyond) < nearest:
                 found = wp.mesh_query_point_no_sign(surfaces[other], here, nearest)

@@ -1,4 +1,4 @@
-"""The elastic solver. Runs on the CPU and on CUDA alike.
+"""The elastic solver. Runs on the CPU and on CUDA alike; `wide_solver` is the CPU's fast path of `solve_neo_hookean`.
 
 Extended position-based dynamics with small steps and one iteration each (Macklin et al. 2019, "Small steps in physics
 simulation"), the tetrahedra in Gauss-Seidel order by colour. Length mm, mass g, time s.
@@ -26,50 +26,69 @@ def predict(
     previous[vertex] = here
     share = weight[vertex]
     if share > 0.0:
-        moved = moved * (kept * wp.min(1.0, farthest / wp.max(wp.length(moved), 1.0e-9)))
-        positions[vertex] = here + moved + fall * share
+        squared = wp.length_sq(moved)
+        if squared > farthest * farthest:
+            moved = moved * (farthest / wp.sqrt(squared))
+        positions[vertex] = here + moved * kept + fall * share
 
 
-# M as 00 11 22 01 02 12, then alpha, 1 / theta and mu / lambda: see solve_neo_hookean
-Block = wp.types.vector(length=9, dtype=float)
+GROUP = 8  # tetrahedra side by side in memory; those of a group have one colour
+# What a tetrahedron's solve needs beside positions: the inverse rest shape row by row (9), the symmetric M (6: 00 11 22
+# 01 02 12), -alpha / theta, 1 / theta, mu / lambda, the inverse masses of the corners (4). See solve_neo_hookean.
+NUMBERS = 22
 
 
 @wp.kernel
-def prepare_blocks(
+def pack_tets(
+    places: wp.array(dtype=wp.int32),  # to be filled: group * GROUP + place in the group
+    tet_at: wp.array(dtype=wp.int32),  # tetrahedron of each place
     inverse_mass: wp.array(dtype=float),
     tets: wp.array(dtype=wp.vec4i),
     inverse_rest: wp.array(dtype=wp.mat33),
     compliance: wp.array(dtype=wp.vec2),  # 1 / (mu volume), 1 / (lambda volume); 0 where the tetrahedron is gone
     per_step_squared: float,  # 1/s^2
-    blocks: wp.array(dtype=Block),
+    corners: wp.array3d(dtype=wp.int32),  # [groups, 4, GROUP]
+    numbers: wp.array3d(dtype=float),  # [groups, NUMBERS, GROUP]
 ):
-    """The part of each tetrahedron's solve that does not depend on positions."""
-    tet = wp.tid()
-    corners = tets[tet]
-    rest = inverse_rest[tet]
-    g0 = -(rest[0] + rest[1] + rest[2])
-    a = wp.outer(g0, g0) * inverse_mass[corners[0]]
-    for corner in range(3):
-        a += wp.outer(rest[corner], rest[corner]) * inverse_mass[corners[corner + 1]]
-    soft = compliance[tet]
+    """What each tetrahedron's solve needs beside positions; numbers with which one that is gone does nothing."""
+    place = places[wp.tid()]
+    tet, group, lane = tet_at[place], place // GROUP, place % GROUP
+    vertices, rest, soft = tets[tet], inverse_rest[tet], compliance[tet]
+    for corner in range(4):
+        corners[group, corner, lane] = vertices[corner]
     alpha = soft[0] * per_step_squared
     if alpha == 0.0:
-        blocks[tet] = Block()
+        for k in range(NUMBERS):
+            numbers[group, k, lane] = 0.0
+        numbers[group, 17, lane] = 1.0
         return
+    g0 = -(rest[0] + rest[1] + rest[2])
+    a = wp.outer(g0, g0) * inverse_mass[vertices[0]]
+    for corner in range(3):
+        a += wp.outer(rest[corner], rest[corner]) * inverse_mass[vertices[corner + 1]]
     size = wp.trace(a) / 3.0
     theta = 1.0 + size / (size + alpha)
     m = wp.inverse(a * theta + wp.identity(n=3, dtype=float) * alpha)
-    blocks[tet] = Block(m[0, 0], m[1, 1], m[2, 2], m[0, 1], m[0, 2], m[1, 2], alpha, 1.0 / theta, soft[1] / soft[0])
+    for row in range(3):
+        for column in range(3):
+            numbers[group, 3 * row + column, lane] = rest[row, column]
+        numbers[group, 9 + row, lane] = m[row, row]
+    numbers[group, 12, lane] = m[0, 1]
+    numbers[group, 13, lane] = m[0, 2]
+    numbers[group, 14, lane] = m[1, 2]
+    numbers[group, 15, lane] = -alpha / theta
+    numbers[group, 16, lane] = 1.0 / theta
+    numbers[group, 17, lane] = soft[1] / soft[0]
+    for corner in range(4):
+        numbers[group, 18 + corner, lane] = inverse_mass[vertices[corner]]
 
 
 @wp.kernel
 def solve_neo_hookean(
     positions: wp.array(dtype=wp.vec3),
-    inverse_mass: wp.array(dtype=float),
-    tets: wp.array(dtype=wp.vec4i),
-    inverse_rest: wp.array(dtype=wp.mat33),
-    blocks: wp.array(dtype=Block),
-    first: int,
+    corners: wp.array3d(dtype=wp.int32),
+    numbers: wp.array3d(dtype=float),
+    first: int,  # place
 ):
     """One XPBD iteration of stable Neo-Hookean tetrahedra: energy mu / 2 |F|^2 + lambda / 2 (det F - 1 - mu / lambda)^2
     (Macklin & Mueller 2021, equations 8 to 11).
@@ -84,26 +103,21 @@ def solve_neo_hookean(
     theta goes to 2 where the tetrahedron is stiff for its mass and the step, or corrections would overshoot. Linear
     momentum is kept; angular momentum dies away slowly where tissue vibrates, as F alone is not blind to rotation.
     """
-    tet = wp.tid() + first
-    block = blocks[tet]
-    alpha = block[6]
-    if alpha == 0.0:
-        return
-    corners = tets[tet]
-    rest = inverse_rest[tet]
-    i0, i1, i2, i3 = corners[0], corners[1], corners[2], corners[3]
-    b00, b01, b02 = rest[0, 0], rest[0, 1], rest[0, 2]
-    b10, b11, b12 = rest[1, 0], rest[1, 1], rest[1, 2]
-    b20, b21, b22 = rest[2, 0], rest[2, 1], rest[2, 2]
-    m00, m11, m22, m01, m02, m12 = block[0], block[1], block[2], block[3], block[4], block[5]
+    place = wp.tid() + first
+    at, lane = place // GROUP, place % GROUP
+    i0, i1, i2, i3 = corners[at, 0, lane], corners[at, 1, lane], corners[at, 2, lane], corners[at, 3, lane]
+    b00, b01, b02 = numbers[at, 0, lane], numbers[at, 1, lane], numbers[at, 2, lane]
+    b10, b11, b12 = numbers[at, 3, lane], numbers[at, 4, lane], numbers[at, 5, lane]
+    b20, b21, b22 = numbers[at, 6, lane], numbers[at, 7, lane], numbers[at, 8, lane]
+    m00, m11, m22 = numbers[at, 9, lane], numbers[at, 10, lane], numbers[at, 11, lane]
+    m01, m02, m12 = numbers[at, 12, lane], numbers[at, 13, lane], numbers[at, 14, lane]
+    beta, scale, ratio = numbers[at, 15, lane], numbers[at, 16, lane], numbers[at, 17, lane]
     x0, x1, x2, x3 = positions[i0], positions[i1], positions[i2], positions[i3]
     e1, e2, e3 = x1 - x0, x2 - x0, x3 - x0
     f0 = e1 * b00 + e2 * b10 + e3 * b20
     f1 = e1 * b01 + e2 * b11 + e3 * b21
     f2 = e1 * b02 + e2 * b12 + e3 * b22
     c0, c1, c2 = wp.cross(f1, f2), wp.cross(f2, f0), wp.cross(f0, f1)
-    scale, ratio = block[7], block[8]
-    beta = -alpha * scale
     n01, n02, n12 = beta * m01, beta * m02, beta * m12
     cn0 = c0 * (scale + beta * m00) + c1 * n01 + c2 * n02
     cn1 = c0 * n01 + c1 * (scale + beta * m11) + c2 * n12
@@ -117,7 +131,7 @@ def solve_neo_hookean(
     d1 = q0 * b00 + q1 * b01 + q2 * b02
     d2 = q0 * b10 + q1 * b11 + q2 * b12
     d3 = q0 * b20 + q1 * b21 + q2 * b22
-    positions[i0] = x0 - (d1 + d2 + d3) * inverse_mass[i0]
-    positions[i1] = x1 + d1 * inverse_mass[i1]
-    positions[i2] = x2 + d2 * inverse_mass[i2]
-    positions[i3] = x3 + d3 * inverse_mass[i3]
+    positions[i0] = x0 - (d1 + d2 + d3) * numbers[at, 18, lane]
+    positions[i1] = x1 + d1 * numbers[at, 19, lane]
+    positions[i2] = x2 + d2 * numbers[at, 20, lane]
+    positions[i3] = x3 + d3 * numbers[at, 21, lane]

@@ -10,6 +10,7 @@ import numpy as np
 import warp as wp
 
 from splatscope.meshes.distance_fields import SampledField
+from splatscope.meshes.instruments.tool_state import ToolState
 from splatscope.simulate.tissue import actions, changes
 from splatscope.simulate.tissue.bleeding import BleedingSource
 from splatscope.simulate.tissue.body import Body, Bonds
@@ -23,8 +24,8 @@ from splatscope.simulate.tissue.heat import Heat, Smoke
 from splatscope.simulate.tissue.launches import Launches
 from splatscope.simulate.tissue.settings import TissueSettings
 from splatscope.simulate.tissue.solver_kernels import predict
+from splatscope.simulate.tissue.tearing import Tearing
 from splatscope.simulate.tissue.tool_motion import ToolMotion
-from splatscope.simulate.tissue.tool_state import ToolState
 from splatscope.simulate.tissue.topology import Parting, Surface, Topology
 from splatscope.simulate.tissue.vertex_fields import VertexFields
 
@@ -81,8 +82,8 @@ class Tissue:
         self.grips = Grips(self.settings, device)
         self._contacts = Contacts(self.settings, obstacle, device)
         spread = np.random.default_rng(seed).normal(1, self.settings.strength_spread, len(tets))
-        self.strength_pa = self.elements.strength_pa * np.clip(spread, 0.5, 1.5)
-        self._stress = wp.zeros(len(tets), dtype=float, device=device)
+        strength_pa = self.elements.strength_pa * np.clip(spread, 0.5, 1.5)
+        self.tearing = Tearing(strength_pa, self.elements, device)
         self.coagulated = np.zeros(len(tets), bool)
 
         self.time_s = 0.0
@@ -171,18 +172,18 @@ class Tissue:
         events += changes.slip(self, duration_s, positions)
         events += changes.break_bonds(self, positions)
         events += changes.heat(self, duration_s, tools, positions)
-        events += changes.tear(self, duration_s, self.positions, self._stress)
+        events += changes.tear(self, duration_s, self.positions)
         return events
 
     def settle(self, duration_s: float) -> None:
         """Let everything sink to where it lies under its own weight, nothing tearing, and begin there at rest."""
-        strength, self.strength_pa = self.strength_pa, np.full_like(self.strength_pa, np.inf)
+        tearing, self.tearing.enabled = self.tearing.enabled, False
         settings, self.settings = self.settings, replace(self.settings, damping_per_s=SETTLING_DAMPING_PER_S)
         self.bonds.hold()
         for _ in range(round(duration_s * CONTACT_SEARCHES_PER_S)):
             self.advance(1 / CONTACT_SEARCHES_PER_S, {})
         self.bonds.hold_no_more(self.positions)
-        self.strength_pa, self.settings = strength, settings
+        self.tearing.enabled, self.settings = tearing, settings
         self.fields.write("previous", self.positions)
         self.time_s = 0.0
 
@@ -241,18 +242,21 @@ class Tissue:
         With one iteration a step, a vertex of mass m passes on a force F by being thrown to and fro by F h^2 / m every
         substep: a light one crushes the tetrahedra about it under forces that the tissue bears easily.
         """
-        carrying = np.union1d(self.bonds.vertices[~self.bonds.broken].ravel(), self._contacts.touching())
-        led = np.union1d(self.grips.vertices(), self._contacts.pressed())
-        inertia = self._base_inertia.copy()
-        inertia[carrying] *= CARRYING
+        carrying, led = np.zeros((2, len(self.masses)), bool)
+        carrying[self.bonds.vertices[~self.bonds.broken]] = True
+        carrying[self._contacts.touching()] = True
+        led[self.grips.vertices()] = True
+        led[self._contacts.pressed()] = True
+        inertia = np.where(carrying, CARRYING * self._base_inertia, self._base_inertia)
         inertia[led] = np.maximum(CARRYING * inertia[led], LED_GRAM)
         free = ~self.fixed & (self.masses > 0)
         inverse = np.divide(1, inertia, out=np.zeros_like(inertia), where=free).astype(np.float32)
-        if self._inverse_mass is None or not np.array_equal(inverse, self._inverse_mass):
+        changed = np.ones(len(inverse), bool) if self._inverse_mass is None else inverse != self._inverse_mass
+        if changed.any():
             self._inverse_mass = inverse
             self.fields.write("inverse_mass", inverse)
             self.fields.write("weight", (self.masses * inverse).astype(np.float32))
-            self.elements.material_changed()
+            self.elements.material_changed(changed)
 
     def _set_step(self, step_s: float) -> None:
         """Velocities are displacements over the last step: another step takes other displacements."""
@@ -273,12 +277,9 @@ class Tissue:
         self.bonds.add_to(launches, state[0], state[2], step)
         self.clip_set.add_to(launches, state[0], state[2])
         self.grips.add_to(launches, motion, state[0], state[2], step)
-        faces = self.surface().faces
-        held = np.zeros((len(faces), len(motion.names)), bool)
+        held = np.zeros((fields.count, len(motion.names)), bool)
         for tool, grip in self.grips.held.items():
-            inside = np.zeros(fields.count, bool)
-            inside[grip.vertices] = True
-            held[:, motion.names.index(tool)] = inside[faces].any(1)
+            held[grip.vertices, motion.names.index(tool)] = True
         self._contacts.add_to(launches, motion, held, fields, positions, step)
         return launches
 

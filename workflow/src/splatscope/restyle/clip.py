@@ -1,0 +1,171 @@
+"""The frames of a clip restyled one after the other, held together as far as the mode says.
+
+none          each frame has noise of its own
+warped_noise  the noise lies on the surfaces (`surface_noise`)
+full          besides, what was drawn lies on them too (`propagation`): the foretold picture guides the diffusion,
+              so that what it draws anew fits in, and then replaces what it drew, as far as it is trusted
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+import torch
+
+from splatscope.config.restyle import SamplerConfig
+from splatscope.images import to_float
+from splatscope.restyle.base_model import LatentDiffusion
+from splatscope.restyle.letterbox import Letterbox
+from splatscope.restyle.propagation import Foretold, Propagation, blend
+from splatscope.restyle.sampler import Guide, first_step, restyle_batch
+from splatscope.restyle.surface_noise import LatentGrid, fresh_noise, surface_noise
+from splatscope.shards import Frame
+
+Mode = Literal["none", "warped_noise", "full"]
+GUIDED_SHARE = 0.7  # of a frame's steps; in the rest the model sharpens what carrying has softened
+RETRY_TRUST = 0.5  # factor for each time that a frame was refused
+
+
+class ClipRestyler:
+    """Restyles the frames of one clip, in their order: `propose`, as often as it takes, then `accept` or `drop`.
+
+    conditions_of gives one float32 [H, W, C] in 0..1 per ControlNet of the model, prompt_of the prompt, reference_of
+    the picture float32 [H, W, 3] for reference-only control (needed when the config gives it weight). `scene` names the
+    clip: noise derives from it, the seed and the frame. `canvas_px`: side of the square that frames are letterboxed
+    into; None: their own size.
+    """
+
+    def __init__(
+        self,
+        model: LatentDiffusion,
+        conditions_of: Callable[[Frame], Sequence[np.ndarray]],
+        prompt_of: Callable[[Frame], str],
+        config: SamplerConfig,
+        *,
+        mode: Mode,
+        seed: int,
+        scene: str,
+        canvas_px: int | None = None,
+        reference_of: Callable[[Frame], np.ndarray] | None = None,
+    ):
+        if mode not in get_args(Mode):
+            raise ValueError(f"expected one of {', '.join(get_args(Mode))}, got {mode!r}")
+        self.mode, self.batch_size = mode, config.batch_size
+        self._model, self._config = model, config
+        self._conditions_of, self._prompt_of, self._reference_of = conditions_of, prompt_of, reference_of
+        self._seed, self._scene, self._canvas_px = seed, scene, canvas_px
+        self._propagation = Propagation() if mode == "full" else None
+
+    def propose(self, frame: Frame, *, strength: float | None = None, attempt: int = 0) -> np.ndarray:
+        """float32 [H, W, 3] in 0..1. A further attempt has other noise, and what is carried counts half as much."""
+        if self._propagation is None:
+            return self.draw([frame], strength=strength, attempt=attempt)[0]
+        foretold = self._propagation.foretell(frame)
+        foretold = replace(foretold, trust=foretold.trust * np.float32(RETRY_TRUST**attempt))
+        guide = self._guide(foretold, self._config.strength if strength is None else strength)
+        drawn = self.draw([frame], strength=strength, attempt=attempt, guide=guide)[0]
+        return blend(foretold, drawn)
+
+    def accept(self, frame: Frame, image: np.ndarray) -> None:
+        """The frame is finished, and the next may be carried from it: float32 [H, W, 3] in 0..1."""
+        if self._propagation is not None:
+            self._propagation.accept(frame, image)
+
+    def drop(self) -> None:
+        """The frame last proposed is left out of the clip."""
+        if self._propagation is not None:
+            self._propagation.forget()
+
+    def draw(
+        self, frames: Sequence[Frame], *, strength: float | None = None, attempt: int = 0, guide: Guide | None = None
+    ) -> np.ndarray:
+        """float32 [N, H, W, 3]: frames of one size as the model draws them, nothing carried."""
+        noise_of = fresh_noise if self.mode == "none" else surface_noise
+        fit = self._fit(frames[0])
+        images = np.stack([fit.apply(to_float(frame.rgb)) for frame in frames])
+        noise = np.stack(
+            [
+                noise_of(frame, fit.grid, fit.channels, seed=self._seed, scene=self._scene, attempt=attempt)
+                for frame in frames
+            ]
+        )
+        conditions = zip(*(self._conditions_of(frame) for frame in frames))
+        references = None
+        if self._config.reference_weight > 0 and self._reference_of is not None:
+            references = np.stack([fit.apply(self._reference_of(frame)) for frame in frames])
+        drawn = restyle_batch(
+            self._model,
+            images,
+            [np.stack([fit.apply(value) for value in values]) for values in conditions],
+            [self._prompt_of(frame) for frame in frames],
+            self._config,
+            torch.from_numpy(noise),
+            guide,
+            None if strength is None else np.full(len(frames), strength),
+            references=references,
+            seeds=[zlib.crc32(f"{self._seed} {self._scene} {frame.key} {attempt}".encode()) for frame in frames],
+        )
+        return np.stack([fit.undo(image) for image in drawn])
+
+    def _guide(self, foretold: Foretold, strength: float) -> Guide | None:
+        if not foretold.trust.any():
+            return None
+        fit = _Fit(self._model, *foretold.trust.shape, self._canvas_px)
+        known = self._model.encode_images(fit.pad(fit.apply(foretold.picture))[None])
+        cells = cv2.resize(fit.pad(fit.apply(foretold.trust[..., None])), fit.cells, interpolation=cv2.INTER_AREA)
+        trust = torch.from_numpy(cells).to(known)
+        start = first_step(self._config.steps, strength)
+        last = start + GUIDED_SHARE * (self._config.steps - start)
+
+        def guide(step: int, clean: torch.Tensor) -> torch.Tensor:
+            return clean + trust * (known - clean) if step < last else clean
+
+        return guide
+
+    def _fit(self, frame: Frame) -> _Fit:
+        return _Fit(self._model, *frame.rgb.shape[:2], self._canvas_px)
+
+
+class _Fit:
+    """How frames of one size go into the model and come out."""
+
+    def __init__(self, model: LatentDiffusion, height: int, width: int, canvas_px: int | None):
+        self._letterbox = None if canvas_px is None else Letterbox(height, width, canvas_px)
+        top, left, _, inner_width = self._letterbox.box if self._letterbox else (0, 0, height, width)
+        shown = (canvas_px, canvas_px) if canvas_px else (height, width)
+        self._padded = model.padded_size(*shown)
+        self.channels, rows, columns = model.latent_shape(*shown)
+        self.cells = (columns, rows)
+        scale = inner_width / width
+        self.grid = LatentGrid(rows, columns, model.latent_scale / scale, left / scale, top / scale)
+
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        return self._letterbox.apply(image) if self._letterbox else image
+
+    def undo(self, image: np.ndarray) -> np.ndarray:
+        return self._letterbox.undo(image) if self._letterbox else image
+
+    def pad(self, image: np.ndarray) -> np.ndarray:
+        """As the sampler pads what it is given."""
+        below, right = self._padded[0] - image.shape[0], self._padded[1] - image.shape[1]
+        return np.pad(image, ((0, below), (0, right), (0, 0)), mode="edge")
+
+
+def restyle_clip(restyler: ClipRestyler, frames: Iterable[Frame]) -> Iterator[np.ndarray]:
+    """float32 [H, W, 3] in 0..1 for each frame of the restyler's clip, as they come. However long the clip, it holds
+    one batch of frames, or with the mode "full" the frame before."""
+    if restyler.mode != "full":
+        remaining = iter(frames)
+        while batch := list(islice(remaining, restyler.batch_size)):
+            yield from restyler.draw(batch)
+        return
+    for frame in frames:
+        image = restyler.propose(frame)
+        restyler.accept(frame, image)
+        yield image
