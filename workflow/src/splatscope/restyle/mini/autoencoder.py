@@ -160,7 +160,7 @@ def tune_decoder(
         error = (got - wanted).abs().mean()
         similarity = structural_similarity_index_measure(got, wanted, data_range=2.0)
         texture = sum((_texture(got, scale) - _texture(wanted, scale)).abs().mean() for scale in (1, 2))
-        loss = error + 0.25 * _differences(got, wanted) + 0.1 * (1 - similarity) + 1.5 * texture
+        loss = error + 0.25 * _differences(got, wanted) + 0.1 * (1 - similarity) + 0.8 * texture
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
