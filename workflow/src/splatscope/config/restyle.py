@@ -53,13 +53,13 @@ class SamplerConfig(Section):
     scheduler: Literal["dpmpp_2m_karras", "dpmpp_2m", "ddim", "euler", "euler_ancestral"] = "dpmpp_2m_karras"
     """Sampler. All but euler_ancestral draw nothing random after the first noise."""
 
-    steps: int = Field(20, ge=1, le=1000)
+    steps: int = Field(10, ge=1, le=1000)
     """Steps of the whole schedule; an image goes through the last `strength` of them."""
 
-    strength: float = Field(0.5, gt=0, le=1)
+    strength: float = Field(0.6, gt=0, le=1)
     """How far back towards noise an image goes before it is denoised: 0 leaves it as it is, 1 forgets it."""
 
-    guidance_scale: float = Field(3.0, ge=1, le=30)
+    guidance_scale: float = Field(1.0, ge=1, le=30)
     """Classifier-free guidance (Ho and Salimans 2022); 1 is none, and half the work."""
 
     negative_prompt: str = ""
@@ -88,7 +88,7 @@ PROOF_VARIANTS: dict[str, dict[str, Any]] = {  # what the report compares the co
 class RestyleConfig(Section):
     """Rendered frames to realistic ones by a latent diffusion model; labels stay what they are."""
 
-    datasets: tuple[Literal["sampled", "simulated", "mixed_captured", "mixed_simulated"], ...] = ()
+    datasets: tuple[Literal["sampled", "simulated", "mixed_captured", "mixed_simulated"], ...] = ("simulated",)
     """Datasets whose frames are restyled."""
 
     model: str = "resources/mini"
