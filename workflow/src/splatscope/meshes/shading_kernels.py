@@ -120,7 +120,7 @@ def radiance_at(
     while spread >= 4.0 and level < style.last_level:
         spread = spread * 0.25
         level = level + 1
-    share = wp.clamp(2.0 * spread - 4.0, 0.0, 1.0)  # of the coarser level; near either that one alone
+    share = wp.clamp(0.5 * spread - 0.75, 0.0, 1.0)  # of the coarser level; near either that one alone
     steps = wp.int32(2)
     if level == style.last_level:
         share = 0.0

@@ -11,7 +11,7 @@ LIVER, CYSTIC_DUCT, CYSTIC_ARTERY = 2, 8, 13  # resources/classes.tsv
 class TissueSettings:
     """Numbers of the solver, of contact and of energy; the defaults suit human abdominal organs."""
 
-    substeps_per_s: float = 2400.0
+    substeps_per_s: float = 1200.0
     gravity_mm_s2: tuple[float, float, float] = (0.0, -3423.0, -9193.0)  # supine, head up by 20 degrees
     damping_per_s: float = 3.0  # rate at which velocity dies away
     top_speed_mm_s: float = 2000.0  # nothing in an operation is faster; bounds what a violent tool can start
