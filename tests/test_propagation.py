@@ -177,6 +177,9 @@ def test_a_clip_begins_anew_where_the_flow_does_not_reach():
         foretold = propagation.foretell(stranger)
         assert not foretold.trust.any()
         np.testing.assert_allclose(foretold.picture, stranger.rgb / np.float32(255), atol=1e-6)
+    propagation.forget()
+    assert not propagation.foretell(clip[1]).trust.any()
+    propagation.accept(clip[0], flickering(clip[0]))
     with pytest.raises(ValueError, match=r"frame 000001: expected \[96, 128, 3\], got \[48, 128, 3\]"):
         propagation.foretell(sliding_frame(1, height=48))
 

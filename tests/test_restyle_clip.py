@@ -56,19 +56,24 @@ def test_frames_of_their_own_noise_do_not_depend_on_their_neighbours(model):
         np.testing.assert_array_equal(restyled(model, mode, CLIP[1:])[0], restyled(model, mode, CLIP[:2])[1])
 
 
-def test_modes_hold_a_batch_of_frames_at_most(model):
-    for mode, held in (("none", 2), ("full", 1)):
-        taken = []
+def test_a_clip_is_streamed_batch_by_batch(model):
+    taken = []
 
-        def frames(taken=taken):
-            for frame in CLIP:
-                taken.append(frame)
-                yield frame
+    def frames():
+        for frame in CLIP:
+            taken.append(frame)
+            yield frame
 
-        stream = restyle_clip(make_restyler(model, mode), frames())
-        assert not taken
-        next(stream)
-        assert len(taken) == held
+    stream = restyle_clip(make_restyler(model, "full"), frames())
+    assert not taken
+    first = next(stream)
+    assert len(taken) == CONFIG.batch_size < len(CLIP)
+    restyler = make_restyler(model, "full")
+    one_by_one = []
+    for frame in CLIP:
+        one_by_one.append(restyler.propose(frame))
+        restyler.accept(frame, one_by_one[-1])
+    np.testing.assert_array_equal([first, *stream], one_by_one)
 
 
 def test_a_refused_frame_is_drawn_otherwise_and_the_accepted_one_carried(model):

@@ -2,8 +2,11 @@
 
 none          each frame has noise of its own
 warped_noise  the noise lies on the surfaces (`surface_noise`)
-full          besides, what was drawn lies on them too (`propagation`): the foretold picture guides the diffusion,
-              so that what it draws anew fits in, and then replaces what it drew, as far as it is trusted
+full          besides, what was drawn lies on them too: it is carried from frame to frame (`propagation`), and the
+              model's drawing serves where nothing can be carried, and as the measure of detail and colour
+
+What is carried does not guide the diffusion: a drawing that follows the carried picture takes on its softness and its
+errors, can correct neither, and a clip blurs within ten frames.
 """
 
 from __future__ import annotations
@@ -14,7 +17,6 @@ from dataclasses import replace
 from itertools import islice
 from typing import Literal, get_args
 
-import cv2
 import numpy as np
 import torch
 
@@ -22,13 +24,12 @@ from splatscope.config.restyle import SamplerConfig
 from splatscope.images import to_float
 from splatscope.restyle.base_model import LatentDiffusion
 from splatscope.restyle.letterbox import Letterbox
-from splatscope.restyle.propagation import Foretold, Propagation, blend
-from splatscope.restyle.sampler import Guide, first_step, restyle_batch
+from splatscope.restyle.propagation import Propagation, blend
+from splatscope.restyle.sampler import restyle_batch
 from splatscope.restyle.surface_noise import LatentGrid, fresh_noise, surface_noise
 from splatscope.shards import Frame
 
 Mode = Literal["none", "warped_noise", "full"]
-GUIDED_SHARE = 0.7  # of a frame's steps; in the rest the model sharpens what carrying has softened
 RETRY_TRUST = 0.5  # factor for each time that a frame was refused
 
 
@@ -64,13 +65,14 @@ class ClipRestyler:
 
     def propose(self, frame: Frame, *, strength: float | None = None, attempt: int = 0) -> np.ndarray:
         """float32 [H, W, 3] in 0..1. A further attempt has other noise, and what is carried counts half as much."""
+        return self.carry(frame, self.draw([frame], strength=strength, attempt=attempt)[0], attempt=attempt)
+
+    def carry(self, frame: Frame, drawn: np.ndarray, *, attempt: int = 0) -> np.ndarray:
+        """float32 [H, W, 3]: what the model drew of the frame that comes next, with what the mode carries over it."""
         if self._propagation is None:
-            return self.draw([frame], strength=strength, attempt=attempt)[0]
+            return drawn
         foretold = self._propagation.foretell(frame)
-        foretold = replace(foretold, trust=foretold.trust * np.float32(RETRY_TRUST**attempt))
-        guide = self._guide(foretold, self._config.strength if strength is None else strength)
-        drawn = self.draw([frame], strength=strength, attempt=attempt, guide=guide)[0]
-        return blend(foretold, drawn)
+        return blend(replace(foretold, trust=foretold.trust * np.float32(RETRY_TRUST**attempt)), drawn)
 
     def accept(self, frame: Frame, image: np.ndarray) -> None:
         """The frame is finished, and the next may be carried from it: float32 [H, W, 3] in 0..1."""
@@ -82,12 +84,10 @@ class ClipRestyler:
         if self._propagation is not None:
             self._propagation.forget()
 
-    def draw(
-        self, frames: Sequence[Frame], *, strength: float | None = None, attempt: int = 0, guide: Guide | None = None
-    ) -> np.ndarray:
+    def draw(self, frames: Sequence[Frame], *, strength: float | None = None, attempt: int = 0) -> np.ndarray:
         """float32 [N, H, W, 3]: frames of one size as the model draws them, nothing carried."""
         noise_of = fresh_noise if self.mode == "none" else surface_noise
-        fit = self._fit(frames[0])
+        fit = _Fit(self._model, *frames[0].rgb.shape[:2], self._canvas_px)
         images = np.stack([fit.apply(to_float(frame.rgb)) for frame in frames])
         noise = np.stack(
             [
@@ -106,30 +106,11 @@ class ClipRestyler:
             [self._prompt_of(frame) for frame in frames],
             self._config,
             torch.from_numpy(noise),
-            guide,
-            None if strength is None else np.full(len(frames), strength),
+            strength=None if strength is None else np.full(len(frames), strength),
             references=references,
             seeds=[zlib.crc32(f"{self._seed} {self._scene} {frame.key} {attempt}".encode()) for frame in frames],
         )
         return np.stack([fit.undo(image) for image in drawn])
-
-    def _guide(self, foretold: Foretold, strength: float) -> Guide | None:
-        if not foretold.trust.any():
-            return None
-        fit = _Fit(self._model, *foretold.trust.shape, self._canvas_px)
-        known = self._model.encode_images(fit.pad(fit.apply(foretold.picture))[None])
-        cells = cv2.resize(fit.pad(fit.apply(foretold.trust[..., None])), fit.cells, interpolation=cv2.INTER_AREA)
-        trust = torch.from_numpy(cells).to(known)
-        start = first_step(self._config.steps, strength)
-        last = start + GUIDED_SHARE * (self._config.steps - start)
-
-        def guide(step: int, clean: torch.Tensor) -> torch.Tensor:
-            return clean + trust * (known - clean) if step < last else clean
-
-        return guide
-
-    def _fit(self, frame: Frame) -> _Fit:
-        return _Fit(self._model, *frame.rgb.shape[:2], self._canvas_px)
 
 
 class _Fit:
@@ -139,9 +120,7 @@ class _Fit:
         self._letterbox = None if canvas_px is None else Letterbox(height, width, canvas_px)
         top, left, _, inner_width = self._letterbox.box if self._letterbox else (0, 0, height, width)
         shown = (canvas_px, canvas_px) if canvas_px else (height, width)
-        self._padded = model.padded_size(*shown)
         self.channels, rows, columns = model.latent_shape(*shown)
-        self.cells = (columns, rows)
         scale = inner_width / width
         self.grid = LatentGrid(rows, columns, model.latent_scale / scale, left / scale, top / scale)
 
@@ -151,21 +130,13 @@ class _Fit:
     def undo(self, image: np.ndarray) -> np.ndarray:
         return self._letterbox.undo(image) if self._letterbox else image
 
-    def pad(self, image: np.ndarray) -> np.ndarray:
-        """As the sampler pads what it is given."""
-        below, right = self._padded[0] - image.shape[0], self._padded[1] - image.shape[1]
-        return np.pad(image, ((0, below), (0, right), (0, 0)), mode="edge")
-
 
 def restyle_clip(restyler: ClipRestyler, frames: Iterable[Frame]) -> Iterator[np.ndarray]:
     """float32 [H, W, 3] in 0..1 for each frame of the restyler's clip, as they come. However long the clip, it holds
-    one batch of frames, or with the mode "full" the frame before."""
-    if restyler.mode != "full":
-        remaining = iter(frames)
-        while batch := list(islice(remaining, restyler.batch_size)):
-            yield from restyler.draw(batch)
-        return
-    for frame in frames:
-        image = restyler.propose(frame)
-        restyler.accept(frame, image)
-        yield image
+    one batch of frames and the frame before."""
+    remaining = iter(frames)
+    while batch := list(islice(remaining, restyler.batch_size)):
+        for frame, drawn in zip(batch, restyler.draw(batch)):
+            image = restyler.carry(frame, drawn)
+            restyler.accept(frame, image)
+            yield image

@@ -82,7 +82,7 @@ class Propagation:
 
     def forget(self) -> None:
         """A frame is left out: what came before cannot be followed past it."""
-        self._previous = None
+        self._before = None
 
 
 def blend(foretold: Foretold, drawn: np.ndarray) -> np.ndarray:
