@@ -2,7 +2,7 @@
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: setup demo test test-slow lint config lock real bench-splat bench-splat-cuda bench-sim sheet-sim apt clean
+.PHONY: setup demo test test-slow lint config lock real bench-splat bench-splat-cuda bench-sim sheet-sim train-mini apt clean
 
 setup: $(INSTALLED)
 
@@ -54,6 +54,12 @@ bench-sim: setup
 # 24 random frames of the simulated operations: results/simulate/contact.jpg.
 sheet-sim: setup
 	. $(BIN)/activate && snakemake --cores all results/simulate/contact.jpg
+
+# The small diffusion model in resources/mini, from real frames (DATA), TAEF2's autoencoder and the frames of a finished
+# demo. Takes hours; interrupted, the same command goes on.
+train-mini: setup
+	. $(BIN)/activate && python -m splatscope.restyle.mini --shards results/simulate/*.tar results/render/sampled/*.tar \
+	  --real $(or $(DATA),../shared/data)/laparoscopy_intermountain/images --taef2 $(or $(DATA),../shared/data)/taef2
 
 # The default configuration and its schema, from the typed model.
 config: setup

@@ -1,0 +1,1 @@
+"""The embedded small latent diffusion model: what it is made of, what teaches it, how it is trained."""
