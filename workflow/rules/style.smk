@@ -24,7 +24,7 @@ rule train_style:
         gpu=GPUS,
     params:
         config=settings("style_training"),
-        model=shipped(CONFIG.restyle.model),
+        model=lambda wildcards: shipped(CONFIG.restyle.model),
         allow_pickles=CONFIG.restyle.allow_pickles,
         seed=CONFIG.seed,
         device=CONFIG.device,

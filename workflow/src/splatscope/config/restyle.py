@@ -110,7 +110,7 @@ class RestyleConfig(Section):
     loras: tuple[LoraSetting, ...] = ()
     """LoRAs, whose contributions add up; each with path and weight."""
 
-    frames_per_shard: int | None = Field(24, ge=2)
+    frames_per_shard: int | None = Field(12, ge=2)
     """Frames of each shard that are restyled: one piece from its middle. null: all."""
 
     detector_weights: str = ""

@@ -149,5 +149,5 @@ def _read(path: str | Path, maps: Sequence[str], keys: set[str] | None = None) -
 
 def _describe(provenance: dict) -> str:
     """What a style set is, in a few words."""
-    what = provenance.get("name") or provenance.get("folder") or "frames of unknown origin"
+    what = provenance.get("origin") or provenance.get("folder") or "frames of unknown origin"
     return f"{what}, {len(provenance.get('files', ()))} frames"
