@@ -19,8 +19,12 @@ def encode_png(image: np.ndarray) -> bytes:
         )
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
-    # run-length matching takes half the time of the default and no more space on noisy photographs and flat maps
-    flags = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+    # Run-length matching and one filter for all rows take half the time of the defaults, and 7 % more space.
+    flags = [
+        *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+        *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
+        *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB),
+    ]
     return cv2.imencode(".png", image, flags)[1].tobytes()
 
 
