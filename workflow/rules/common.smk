@@ -55,7 +55,6 @@ SITE = [name for name, row in RECORDINGS.items() if row.role is not Role.TOOL]
 REPLAYS = ["replay", "replay_paper"] if SCENES and TOOLS else []
 SHOWN = ["sampled"] + ["simulated"] * (CONFIG.simulate.episodes > 0)  # datasets in the report
 MIXED = ["mixed_captured"] + ["mixed_simulated"] * bool(TOOLS and CONFIG.simulate.episodes)
-RESTYLED = [name for name in CONFIG.restyle.datasets if name in SHOWN + MIXED]
 STUDIES = {"proof": ["default", *PROOF_VARIANTS]}
 STUDIES["ablation"] = [*STUDIES["proof"], *CONFIG.restyle.variants]
 GROUPS = {"site": SITE} | {tool: [tool] for tool in TOOLS}
@@ -138,6 +137,8 @@ def if_replayed(*files):
     return list(files) if REPLAYS else []
 
 
+# with less than three shards there is none left to judge once the segmenters have learnt
+RESTYLED = [name for name in CONFIG.restyle.datasets if name in SHOWN + MIXED and len(shard_files(name, "tar")) > 2]
 STYLE_SET = shipped(CONFIG.restyle.proof.style_frames)
 
 

@@ -89,7 +89,7 @@ class RestyleConfig(Section):
     """Rendered frames to realistic ones by a latent diffusion model; labels stay what they are."""
 
     datasets: tuple[Literal["sampled", "simulated", "mixed_captured", "mixed_simulated"], ...] = ("simulated",)
-    """Datasets whose frames are restyled."""
+    """Datasets whose frames are restyled; one with less than three shards is left out, for nothing could judge it."""
 
     model: str = "resources/mini"
     """Stable Diffusion (1.5, 2.1, XL or the small one that ships) in diffusers' folder layout, or a hub id."""
