@@ -9,7 +9,9 @@ from transformers import CLIPTokenizer
 
 from splatscope.classes import read_class_table
 from splatscope.errors import InputError
+from splatscope.files import read_json
 from splatscope.restyle.conditions import SCENE_CHANNELS, voc_colours
+from splatscope.restyle.mini import __main__ as command
 from splatscope.restyle.mini.autoencoder import Taef2, fold_moments, psnr, start_from
 from splatscope.restyle.mini.captions import REAL, SIMULATED, caption, vocabulary
 from splatscope.restyle.mini.folder import CONTROLNET_FOLDER, write_model
@@ -25,7 +27,7 @@ from splatscope.restyle.mini.material import (
 from splatscope.restyle.mini.networks import MiniShape, write_tokenizer
 from splatscope.restyle.mini.training import Recipe, Training
 from splatscope.restyle.mini.weak_conditions import FAT, GRASPER, LIVER, guess_classes, guess_scene
-from splatscope.shards import Frame
+from splatscope.shards import Frame, write_shard
 
 TINY = MiniShape(
     channels=(16, 32),
@@ -197,6 +199,37 @@ def test_folding_moments_normalises_latents_and_keeps_the_picture():
     assert torch.allclose(latents.std((0, 2, 3)), torch.ones(8), atol=1e-3)
     inside = (..., slice(32, -32), slice(32, -32))  # the first layer pads with zeros, which the mean has moved
     torch.testing.assert_close(after[inside], before[inside], atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_the_command_trains_a_model_and_goes_on(shared_data, repository, tmp_path, monkeypatch):
+    real = tmp_path / "real"
+    real.mkdir()
+    source = shared_data / "laparoscopy_intermountain" / "images"
+    for operation in ("00001", "00002"):
+        path = min(source.glob(f"{operation}-*.jpg"))
+        (real / path.name).write_bytes(path.read_bytes())
+    class_map = np.full((256, 320), LIVER, np.uint8)
+    class_map[60:120, :200] = GRASPER
+    normals = np.zeros((256, 320, 3), np.float32)
+    normals[..., 2] = -1
+    depth = np.full((256, 320), 80, np.float32)
+    frame = Frame("000000", np.full((256, 320, 3), 120, np.uint8), {}, class_map, depth_mm=depth, normals=normals)
+    write_shard(tmp_path / "shard.tar", [frame])
+    monkeypatch.setattr(command, "NARROW_STEPS", 30)
+    monkeypatch.setattr(command, "DECODER_STEPS", 30)
+
+    def run(steps: int) -> list[float]:
+        arguments = {"--real": real, "--taef2": shared_data / "taef2", "--shards": tmp_path / "shard.tar"}
+        arguments |= {"--classes": repository / "resources" / "classes.tsv", "--work": tmp_path / "work"}
+        arguments |= {"--output": tmp_path / "model", "--steps": steps}
+        monkeypatch.setattr("sys.argv", ["mini", *(str(part) for item in arguments.items() for part in item)])
+        command.main()
+        return read_json(tmp_path / "work" / "losses.json")
+
+    first = run(1)
+    assert run(2)[:1] == first
+    _pipeline(tmp_path / "model")
 
 
 def _pipeline(folder) -> StableDiffusionControlNetImg2ImgPipeline:
