@@ -4,7 +4,7 @@
 
 Each scenario is 10 s of one or two organs with Young's moduli of 3 to 50 kPa, gravity tilted at random, and a surgeon
 with two instruments who grasps at random places, pulls by 5 to 40 mm, lets go, and presses a rod into the tissue by up
-to 5 mm; in every third one the second instrument cuts, clips and heats instead. Prints a table and writes
+to 7.5 mm; in every third one the second instrument cuts, clips and heats instead. Prints a table and writes
 results/bench/sim_stability.json. Volume errors are of the bodies of scenarios in which nothing was cut, clipped or
 heated, against their unloaded volume.
 """
@@ -102,6 +102,7 @@ class Hand:
         normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         reachable = (normals[:, 2] > 0.3 * np.linalg.norm(normals, axis=1)) & ~self.tissue.fixed[surface.faces].any(1)
         face = self.rng.choice(np.flatnonzero(reachable))
+        self.corners = surface.faces[face]
         outwards = normals[face] / np.linalg.norm(normals[face]) + self.rng.normal(0, 0.25, 3)
         outwards /= np.linalg.norm(outwards)
         closing = np.cross(outwards, self.rng.normal(size=3))
@@ -113,6 +114,11 @@ class Hand:
 
     def go(self, target: np.ndarray, speed: float) -> None:
         self.target, self.speed = target, speed
+
+    def follow(self) -> None:
+        """Keep to the chosen place on tissue that still swings."""
+        moved = self.tissue.positions[self.corners].mean(0, dtype=float) - self.spot
+        self.spot, self.target = self.spot + moved, self.target + moved
 
     def state(self, **more) -> ToolState:
         step = self.target - self.place
@@ -143,11 +149,13 @@ def play(seed: int) -> dict:
             while np.linalg.norm(rod.spot - grasper.spot) < APART_MM:
                 rod.approach()
             rod.go(rod.spot, 100)
+        if not invasive and phase <= CYCLE // 4:
+            rod.follow()
         if phase == CYCLE // 4:
             events.append(tissue.grasp("grasper"))
             pull = rng.normal(0, 1, 3) * [12, 12, 6] + [0, 0, 12]
             grasper.go(grasper.place + pull, rng.uniform(10, 60))
-            if not invasive:  # the rod ends 8 mm short of the grip point: it presses by up to 5 mm
+            if not invasive:  # the rod ends 5.5 mm short of the grip point: it presses by up to 7.5 mm
                 rod.go(rod.spot - rod.outwards * rng.uniform(5, 13), rng.uniform(10, 60))
             else:
                 heat = rng.choice([0.0, 30.0])
