@@ -18,7 +18,7 @@ def pyramid(texels: np.ndarray) -> np.ndarray:
         side, channels = len(texels) // BLOCK, texels.shape[2]
         blocks = texels.reshape(side, BLOCK, side, BLOCK, channels).transpose(0, 2, 1, 3, 4)
         levels.append(blocks.reshape(-1, channels))
-        texels = texels.reshape(len(texels) // 2, 2, len(texels) // 2, 2, channels).mean((1, 3))
+        texels = (texels[::2, ::2] + texels[::2, 1::2] + texels[1::2, ::2] + texels[1::2, 1::2]) / 4
     return np.concatenate(levels).astype(np.float32)
 
 
