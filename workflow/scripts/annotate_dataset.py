@@ -15,4 +15,5 @@ with run_job(snakemake):
         name=snakemake.wildcards.dataset,
         seed=params.seed,
         scene_list=files.scenes or None,
+        processes=snakemake.threads,
     )

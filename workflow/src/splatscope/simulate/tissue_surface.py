@@ -67,7 +67,7 @@ class TissueSurface:
 
 
 def _tint_before_cuts(tissue: Tissue, tint: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
-    """float32 [V, 4] of the vertices that were there from the beginning. Copies that cuts make of them have the same."""
+    """float32 [V, 4] of the vertices that were there at first; copies that cuts make of them have the same."""
     count = tissue.body_starts[-1]
     classes = np.zeros(count, np.uint8)
     classes[tissue.origin[tissue.tets].ravel()] = np.repeat(tissue.tet_class, 4)
