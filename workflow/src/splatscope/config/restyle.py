@@ -56,10 +56,10 @@ class SamplerConfig(Section):
     steps: int = Field(10, ge=1, le=1000)
     """Steps of the whole schedule; an image goes through the last `strength` of them."""
 
-    strength: float = Field(0.6, gt=0, le=1)
+    strength: float = Field(0.7, gt=0, le=1)
     """How far back towards noise an image goes before it is denoised: 0 leaves it as it is, 1 forgets it."""
 
-    detail: float = Field(0.5, ge=0, le=1)
+    detail: float = Field(0.25, ge=0, le=1)
     """Share that is given back of the detail that the model's autoencoder loses of the image."""
 
     guidance_scale: float = Field(1.0, ge=1, le=30)
@@ -126,12 +126,12 @@ class RestyleConfig(Section):
     sampler: SamplerConfig = SamplerConfig()
     """How an image is denoised."""
 
-    instrument_strength: float = Field(0.3, ge=0, le=1)
+    instrument_strength: float = Field(0.2, ge=0, le=1)
     """Strength where instruments are seen, when below the sampler's: their shape is what labels are made of."""
 
-    palette: str = "resources/mini/palette.safetensors"
-    """Folder of real frames (PNG or JPEG), or a .safetensors of how their colours are distributed: the tissue of each
-    clip is given these colours before diffusion. Empty: colours are left as they are."""
+    look: str = "resources/mini/look.safetensors"
+    """Folder of real frames (PNG or JPEG), or a .safetensors of their colours and their contrast at each scale: tissue
+    is given these colours before diffusion, and what the model drew this contrast. Empty: neither."""
 
     prompt: str = "real laparoscopy"
     """What every frame is to look like, with the trigger words of the LoRAs."""
