@@ -15,6 +15,7 @@ ConditionName = Literal[
     "soft_edge",
     "labels",
     "scene",
+    "scene_estimated",
     "depth_estimated",
     "soft_edge_hed",
     "soft_edge_pidinet",
@@ -31,7 +32,7 @@ class ControlNetSetting(Section):
     condition: ConditionName = "scene"
     """What it is shown. Exact, from the frame's maps: depth, normals, soft_edge, labels, or scene (all four in eight
     channels, for ControlNets of our own). Estimated from the picture: depth_estimated (MiDaS), soft_edge_hed,
-    soft_edge_pidinet, canny."""
+    soft_edge_pidinet, canny, scene_estimated (guessed from colours, as the small model's real frames were)."""
 
     weight: float = Field(1.0, ge=0, le=2)
     """Factor of what it adds to the U-Net."""
@@ -158,6 +159,8 @@ class RestyleConfig(Section):
     variants: dict[str, dict[str, Any]] = {
         "warped_noise": {"gate": {"limit": 0.0}, "consistency": "warped_noise"},
         "no_controlnet": {"gate": {"limit": 0.0}, "controlnets": []},
+        "estimated_conditions": {"gate": {"limit": 0.0}, "controlnets": [{"condition": "scene_estimated"}]},
+        "no_look": {"gate": {"limit": 0.0}, "look": ""},
     }
     """Settings that the target restyle_ablation compares with, each by what it changes in this section."""
 
