@@ -14,6 +14,6 @@ with run_job(snakemake):
         Path(snakemake.output.coco).parent,
         name=snakemake.wildcards.dataset,
         seed=params.seed,
-        scene_list=files.scenes or None,
+        scene_list=next(iter(files.scenes), None),
         processes=snakemake.threads,
     )
