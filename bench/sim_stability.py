@@ -4,7 +4,7 @@
 
 Each scenario is 10 s of one or two organs with Young's moduli of 3 to 50 kPa, gravity tilted at random, and a surgeon
 with two instruments who grasps at random places, pulls by 5 to 40 mm, lets go, and presses a rod into the tissue by up
-to 7.5 mm; in every third one the second instrument cuts, clips and heats instead. Prints a table and writes
+to 5 mm; in every third one the second instrument cuts, clips and heats instead. Prints a table and writes
 results/bench/sim_stability.json. Volume errors are of the bodies of scenarios in which nothing was cut, clipped or
 heated, against their unloaded volume.
 """
@@ -164,8 +164,8 @@ def play(seed: int) -> dict:
             events.append(tissue.grasp("grasper"))
             pull = rng.normal(0, 1, 3) * [12, 12, 6] + [0, 0, 12]
             grasper.go(grasper.place + pull, rng.uniform(10, 60))
-            if not invasive:  # the rod ends TIP_MM short of the grip point: it presses by up to 7.5 mm
-                rod.go(rod.spot - rod.outwards * rng.uniform(5, 13), rng.uniform(10, 60))
+            if not invasive:
+                rod.go(rod.spot - rod.outwards * (TIP_MM + rng.uniform(0, 5)), rng.uniform(10, 60))
             else:
                 heat = rng.choice([0.0, 30.0])
                 if rng.random() < 0.8:
