@@ -78,12 +78,12 @@ def test_file_and_folder_give_the_same_look(tmp_path):
     assert saved.provenance == {"folder": tmp_path.name}
 
 
-def test_grey_and_blue_pixels_do_not_count(real):
-    pictures = [picture(seed, (170, 60, 50), 25.0) for seed in range(3)]
-    for image in pictures:
-        image[:12] = (120, 125, 130)  # metal
-        image[12:20] = (60, 90, 160)  # gauze
-    np.testing.assert_allclose(measure_look(pictures).colours[:, 1:-1], real.colours[:, 1:-1], atol=2.5)
+def test_grey_and_blue_pixels_do_not_count():
+    image = picture(1, (170, 60, 50), 25.0)
+    tissue = measure_look([image[20:]])
+    image[:12] = (120, 125, 130)  # metal
+    image[12:20] = (60, 90, 160)  # gauze
+    np.testing.assert_array_equal(measure_look([image]).colours, tissue.colours)
 
 
 def test_what_is_no_look_is_named(tmp_path):
