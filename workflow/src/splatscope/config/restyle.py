@@ -161,6 +161,7 @@ class RestyleConfig(Section):
         "no_controlnet": {"gate": {"limit": 0.0}, "controlnets": []},
         "estimated_conditions": {"gate": {"limit": 0.0}, "controlnets": [{"condition": "scene_estimated"}]},
         "no_look": {"gate": {"limit": 0.0}, "look": ""},
+        "lora": {"gate": {"limit": 0.0}, "loras": [{"path": "resources/mini/lora_real.safetensors"}]},
     }
     """Settings that the target restyle_ablation compares with, each by what it changes in this section."""
 
