@@ -39,6 +39,15 @@ def test_mixed_datasets_need_frames_of_both_worlds(folder, run_snakemake):
     assert run.jobs["annotate_dataset"] == 2
 
 
+def test_detectors_are_trained_only_when_asked_for(folder, run_snakemake):
+    settings = "proof={'folds': 2, 'efficiency_percents': [50], 'segmentation': {'enabled': False}}"
+    run = run_snakemake(folder, "--dry-run", "proof", "--config", settings)
+    assert run.code == 0, run.output
+    assert run.jobs["train_detector"] == 2 * (3 + 1 + 2) and "train_proof_segmenter" not in run.jobs
+    assert run.jobs["gather_real_images"] == 2 and run.jobs["evaluate_proof"] == 1
+    assert "train_splat" in run.jobs and "write_report" not in run.jobs
+
+
 def test_background_alone_is_enough(folder, run_snakemake):
     table = "name\trole\tvideo\nsite_video\tbackground\tvideo.mp4\n"
     (folder / "config" / "recordings.tsv").write_text(table)

@@ -9,7 +9,9 @@ from splatscope.config.load import check_config
 from splatscope.config.restyle import PROOF_VARIANTS
 from splatscope.digests import code_digest, settings_digest
 from splatscope.errors import InputError
+from splatscope.files import sha256
 from splatscope.ingest.check import validate_recording
+from splatscope.proof.run_list import detector_runs, segmenter_runs
 from splatscope.recordings import Role, read_recordings
 from splatscope.simulate.operation.scenario import find_scenario
 
@@ -51,6 +53,7 @@ GPUS = int(CONFIG.device == "cuda")
 BACKGROUNDS = [name for name, row in RECORDINGS.items() if row.role is Role.BACKGROUND]
 TOOLS = [name for name, row in RECORDINGS.items() if row.role is Role.TOOL]
 SCENES = [name for name, row in RECORDINGS.items() if row.role is Role.SCENE]
+TESTS = [name for name, row in RECORDINGS.items() if row.role is Role.TEST]
 SITE = [name for name, row in RECORDINGS.items() if row.role is not Role.TOOL]
 REPLAYS = ["replay", "replay_paper"] if SCENES and TOOLS else []
 SHOWN = ["sampled"] + ["simulated"] * (CONFIG.simulate.episodes > 0)  # datasets in the report
@@ -58,6 +61,9 @@ MIXED = ["mixed_captured"] + ["mixed_simulated"] * bool(TOOLS and CONFIG.simulat
 STUDIES = {"proof": ["default", *PROOF_VARIANTS]}
 STUDIES["ablation"] = [*STUDIES["proof"], *CONFIG.restyle.variants]
 GROUPS = {"site": SITE} | {tool: [tool] for tool in TOOLS}
+PROOF_RECORDINGS = {"real": SCENES, "test": TESTS}  # who teaches and who tests detectors and segmenters
+DETECTOR_RUNS = detector_runs(CONFIG.proof)
+SEGMENTER_RUNS = segmenter_runs(CONFIG.proof)
 MODELS = {"site": BACKGROUNDS} | {tool: [tool] for tool in TOOLS}
 PHANTOM_TOOLS = [name for name in TOOLS if name in PHANTOM_NAMES]
 
@@ -138,9 +144,19 @@ def style_set_files():
     return [STYLE_SET] if Path(STYLE_SET).is_file() else []
 
 
+def proof_annotation_files(pool):
+    """The COCO files of these recordings; the phantom's truth needs none."""
+    return [CONFIG.proof.annotations[name] for name in PROOF_RECORDINGS[pool] if name in CONFIG.proof.annotations]
+
+
 def if_replayed(*files):
     """The files of the replay, when there is a scene recording to replay."""
     return list(files) if REPLAYS else []
+
+
+def finished(file):
+    """A result that the summary takes up once somebody has asked for it, with its digest; nothing before."""
+    return {file: sha256(file)} if Path(file).is_file() else {}
 
 
 # with less than three shards there is none left to judge once the segmenters have learnt

@@ -39,6 +39,9 @@ _REPLAY = (
     ("box_iou_std", "", "its standard deviation"),
 )
 
+_PROOF_ARMS = {"real": "real frames", "synthetic": "synthetic frames", "mixed": "both kinds"}
+_PROOF_METRICS = {"recall": "recall", "precision": "precision", "map50": "mAP at IoU 0.5"}
+
 KEYS = (
     Key("dataset.frames", "images", "images of the sampled dataset"),
     Key("dataset.annotations", "instances", "annotated instances in them"),
@@ -71,6 +74,15 @@ KEYS = (
     Key("restyle.style_distance_raw", "", "distance to the style set before restyling"),
     Key("restyle.style_distance", "", "the same after restyling"),
     Key("restyle.style_distance_name", "", "which distance it is"),
+    *(
+        Key(
+            f"proof.{arm}.{metric}",
+            "",
+            f"{name} on the test recordings of detectors trained on {kind}, mean over folds",
+        )
+        for metric, name in _PROOF_METRICS.items()
+        for arm, kind in _PROOF_ARMS.items()
+    ),
     Key("run.wall_s", "s", "wall-clock time during which at least one job ran, over all results present"),
 )
 
@@ -87,6 +99,7 @@ class SummaryInputs:
     replay_paper: Path | None = None  # evaluate/replay_paper.json
     truth: Path | None = None  # evaluate/truth.json
     restyling: Path | None = None  # evaluate/restyle_<dataset>_proof.json
+    proof: Path | None = None  # proof/proof.json
     benchmarks: Sequence[Path] = ()  # Snakemake's benchmark tables
 
 
@@ -115,6 +128,9 @@ def write_summary(inputs: SummaryInputs, out: str | Path) -> dict[str, float | i
                 figures[f"{prefix}.{name}"] = content[metric][statistic]
     if inputs.restyling:
         figures |= _restyle_figures(read_json(inputs.restyling))
+    if inputs.proof:
+        arms = read_json(inputs.proof)["detection"]
+        figures |= {f"proof.{arm}.{name}": arms[arm][name]["mean"] for arm in _PROOF_ARMS for name in _PROOF_METRICS}
     for model, path in sorted(inputs.splats.items()):
         content = read_json(path)
         figures[f"splat.{model}.heldout_psnr"] = content["heldout_psnr_mean"]

@@ -14,6 +14,7 @@ from splatscope.config.ingest import IngestConfig
 from splatscope.config.mix import MixConfig
 from splatscope.config.phantom import PhantomConfig
 from splatscope.config.poses import PosesConfig, SfmConfig
+from splatscope.config.proof import ProofStageConfig
 from splatscope.config.render import RenderConfig
 from splatscope.config.report import ReportConfig
 from splatscope.config.restyle import RestyleConfig
@@ -61,5 +62,7 @@ class Config(Section):
     """Frame shards to the dataset."""
     evaluate: EvaluateConfig = EvaluateConfig()
     """Replay of the scene recording against the real frames."""
+    proof: ProofStageConfig = ProofStageConfig()
+    """Detectors and segmenters trained on real, on synthetic and on both kinds of frames."""
     report: ReportConfig = ReportConfig()
     """The HTML report."""
