@@ -35,6 +35,7 @@ include: "workflow/rules/style.smk"
 include: "workflow/rules/restyle.smk"
 include: "workflow/rules/annotate.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/ablation.smk"
 include: "workflow/rules/report.smk"
 
 

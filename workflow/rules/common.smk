@@ -1,10 +1,12 @@
 # Loads and checks configuration and recordings, once, before any job starts; names that all rules use.
 
 import os
+import re
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from splatscope.ablations.cases import list_cases
 from splatscope.config.load import check_config
 from splatscope.config.restyle import PROOF_VARIANTS
 from splatscope.digests import code_digest, settings_digest
@@ -59,6 +61,7 @@ STUDIES = {"proof": ["default", *PROOF_VARIANTS]}
 STUDIES["ablation"] = [*STUDIES["proof"], *CONFIG.restyle.variants]
 GROUPS = {"site": SITE} | {tool: [tool] for tool in TOOLS}
 MODELS = {"site": BACKGROUNDS} | {tool: [tool] for tool in TOOLS}
+CASES = {case.name: case for case in list_cases(CONFIG.ablation)}
 PHANTOM_TOOLS = [name for name in TOOLS if name in PHANTOM_NAMES]
 
 
@@ -137,6 +140,22 @@ def if_replayed(*files):
     return list(files) if REPLAYS else []
 
 
+def ablated_splats(case):
+    """The files of the splats that a case of the ablation is drawn with."""
+    percent, parts = CASES[case].views_percent, CASES[case].setup.parts
+    kind = "tool_paper" if parts.extraction == "radius" else "tool"
+    if percent == 100:
+        site, folder = "results/splat/site/model.ply", "results/extract"
+    else:
+        folder = f"results/ablation/views_{percent}"
+        site = f"{folder}/site/model.ply"
+    return {
+        "site": site,
+        "tools": [f"{folder}/{tool}/{kind}.ply" for tool in TOOLS],
+        "extracted": [f"{folder}/{tool}/extract.json" for tool in TOOLS],
+    }
+
+
 # with less than three shards there is none left to judge once the segmenters have learnt
 RESTYLED = [name for name in CONFIG.restyle.datasets if name in SHOWN + MIXED and len(shard_files(name, "tar")) > 2]
 STYLE_SET = shipped(CONFIG.restyle.proof.style_frames)
@@ -151,6 +170,8 @@ wildcard_constraints:
     variant="|".join(STUDIES["ablation"]),
     study="|".join(STUDIES),
     judge="gate|evaluation",
+    case="|".join(map(re.escape, CASES)),
+    percent=r"\d+",
     shard_name=r"(shard|episode)_\d{6}",
     shard=r"\d{6}",
     episode=r"\d{6}",

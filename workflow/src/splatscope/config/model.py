@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from splatscope.config.ablation import AblationConfig
 from splatscope.config.annotate import AnnotateConfig
 from splatscope.config.compose import ComposeConfig
 from splatscope.config.evaluate import EvaluateConfig
@@ -61,5 +62,7 @@ class Config(Section):
     """Frame shards to the dataset."""
     evaluate: EvaluateConfig = EvaluateConfig()
     """Replay of the scene recording against the real frames."""
+    ablation: AblationConfig = AblationConfig()
+    """What tracker errors cost, and what each part of the method is worth."""
     report: ReportConfig = ReportConfig()
     """The HTML report."""
