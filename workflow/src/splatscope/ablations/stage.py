@@ -94,7 +94,7 @@ def run_case(
         outputs = [folder / name for name in ("rows.parquet", "rows.csv", "summary.json", "best.png", "worst.png")]
         evaluate_replay([folder / "frames.tar"], files.real, evaluate, ReplayOutputs(*outputs))
         middle = scenes[len(scenes) // 2]
-        shown = next(frame for frame in read_shard(folder / "frames.tar") if frame.key == middle.key)
+        shown = next(read_shard(folder / "frames.tar", keys={middle.key}))
         write_bytes(picture_png, encode_png(_picture(shown, middle, files.real[middle.recording].truth)))
         write_table(rows_parquet, pd.read_parquet(outputs[0]))
 
@@ -104,10 +104,9 @@ def _picture(frame: Frame, scene: Scene, truth: Path | None) -> np.ndarray:
     height, width = frame.rgb.shape[:2]
     masks = [(frame.instance_map > 0, SYNTHETIC_COLOUR)]
     if truth is not None:
-        for true in read_shard(truth):
-            if int(true.key) == scene.source_frame and true.instance_map is not None:
-                reduced = resize_area((true.instance_map > 0).astype(np.float32), width, height) > 0.5
-                masks.insert(0, (reduced, REAL_COLOUR))
+        for true in read_shard(truth, keys={f"{scene.source_frame:06d}"}, maps=("instance_map",)):
+            reduced = resize_area((true.instance_map > 0).astype(np.float32), width, height) > 0.5
+            masks.insert(0, (reduced, REAL_COLOUR))
     picture = frame.rgb.copy()
     for mask, colour in masks:
         contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
