@@ -13,6 +13,7 @@ from splatscope.config.evaluate import EvaluateConfig
 from splatscope.config.extract import ExtractConfig
 from splatscope.config.ingest import IngestConfig
 from splatscope.config.mix import MixConfig
+from splatscope.config.paper import PaperConfig
 from splatscope.config.phantom import PhantomConfig
 from splatscope.config.poses import PosesConfig, SfmConfig
 from splatscope.config.render import RenderConfig
@@ -64,5 +65,7 @@ class Config(Section):
     """Replay of the scene recording against the real frames."""
     ablation: AblationConfig = AblationConfig()
     """What tracker errors cost, and what each part of the method is worth."""
+    paper: PaperConfig = PaperConfig()
+    """Both papers' tables and figures beside ours."""
     report: ReportConfig = ReportConfig()
     """The HTML report."""

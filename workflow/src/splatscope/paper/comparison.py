@@ -47,7 +47,12 @@ class Aspect:
     what: str
     theirs: str
     ours: str
-    same: bool
+    same: bool | None  # None: the paper does not say
+
+    @property
+    def verdict(self) -> str:
+        """ "yes", "no" or "not stated"."""
+        return {True: "yes", False: "no", None: "not stated"}[self.same]
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,16 @@ class Comparison:
     notes: Sequence[str] = ()
 
     @property
+    def shown(self) -> list[tuple[Column, bool]]:
+        """The columns that hold a figure, and whether the paper has one there."""
+        found = []
+        for column in self.columns:
+            cells = [row.cells.get(column.key, Cell()) for row in self.rows]
+            if any(cell.published or cell.ours for cell in cells):
+                found.append((column, any(cell.published for cell in cells)))
+        return found
+
+    @property
     def measured(self) -> bool:
         """Whether there is any figure of ours."""
         return any(cell.ours for row in self.rows for cell in row.cells.values())
@@ -72,14 +87,18 @@ class Comparison:
     @property
     def differences(self) -> list[str]:
         """What of the protocol is not the paper's."""
-        return [f"{aspect.what}: {aspect.ours} (paper: {aspect.theirs})" for aspect in self.protocol if not aspect.same]
+        return [
+            f"{aspect.what}: {aspect.ours} (paper: {aspect.theirs})" for aspect in self.protocol if aspect.same is False
+        ]
 
     @property
     def same_protocol(self) -> str:
-        """ "not run", "yes", or "no"."""
+        """ "not run", "no", "as far as stated" or "yes"."""
         if not self.measured:
             return "not run"
-        return "no" if self.differences else "yes"
+        if self.differences:
+            return "no"
+        return "as far as stated" if any(aspect.same is None for aspect in self.protocol) else "yes"
 
 
 @dataclass(frozen=True)

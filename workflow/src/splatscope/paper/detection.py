@@ -51,7 +51,7 @@ def detection_claim(inputs: PaperInputs) -> Claim:
     """Training on synthetic frames gives higher recall and precision than on as many real ones."""
     gains = {name: DETECTION["synthetic"][name].mean - DETECTION["real"][name].mean for name in ("recall", "precision")}
     published = ", ".join(f"{name} {gain:+.3f}" for name, gain in gains.items())
-    text = "A detector trained on synthetic frames does better on unseen real ones than one trained on as many real frames."
+    text = "On unseen real frames a detector does better when trained on synthetic frames than on as many real ones."
     folds = fold_rows(inputs).pivot_table(index="fold", columns="arm", values=["recall", "precision", "map50"])
     if not len(folds) or not {"synthetic", "real"} <= set(folds.columns.get_level_values(1)):
         return Claim(text, GAUSSIAN, published, "not run", "not run")
@@ -96,6 +96,6 @@ def _protocol(inputs: PaperInputs, folds: pd.DataFrame) -> list[Aspect]:
             "the embedded phantom; its video stands for the real frames" if inputs.phantom else "your own",
             False,
         ),
-        Aspect("Folds", "several, number not stated", str(folds["fold"].nunique()), False),
-        Aspect("First weights", "not stated", "random", False),
+        Aspect("Folds", "several, number not stated", str(folds["fold"].nunique()), None),
+        Aspect("First weights", "not stated", "random", None),
     ]

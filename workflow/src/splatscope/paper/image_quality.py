@@ -88,7 +88,7 @@ def _protocol(inputs: PaperInputs, replay: Mapping, lpips: Mapping) -> list[Aspe
             "LPIPS",
             "network not stated",
             f"{lpips['network']}, ImageNet weights" if "network" in lpips else "not available: no backbone weights",
-            False,
+            None,
         ),
         Aspect(
             "Recordings",
@@ -96,8 +96,8 @@ def _protocol(inputs: PaperInputs, replay: Mapping, lpips: Mapping) -> list[Aspe
             "the embedded phantom: rendered meshes, made-up tracker" if inputs.phantom else "your own",
             False,
         ),
-        Aspect("Image size", "not stated", size, False),
-        Aspect("Images compared", "not stated", str(replay.get("images", "none")), False),
-        Aspect("Pixels compared", "not stated", "those that the undistorted lens covers", False),
+        Aspect("Image size", "not stated", size, None),
+        Aspect("Images compared", "not stated", str(replay.get("images", "none")), None),
+        Aspect("Pixels compared", "not stated", "those that the undistorted lens covers", None),
         Aspect("Training time of the radiance fields", "comparable with the splats'", "see the rows", True),
     ]

@@ -26,7 +26,7 @@ def restyling(inputs: PaperInputs) -> Comparison:
     columns = [Column("miou", "mIoU", "↑"), Column("kid", "KID", "↓", 4), Column("fid", "FID", "↓", 1)]
     named = {"kid": kernel == "KID", "fid": frechet == "FID"}
     if content["rows"] and not named["kid"]:
-        columns.append(Column("kernel", kernel, "↓"))
+        columns.append(Column("kernel", kernel.partition(" (")[0], "↓"))
     columns += [Column("warp_error", "warp error", "↓", 4)]
     rows = []
     for figures in content["rows"]:

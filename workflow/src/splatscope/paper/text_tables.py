@@ -21,23 +21,18 @@ def plain_text(tables: Sequence[Comparison], claims: Sequence[Claim]) -> str:
 
 def _table(table: Comparison) -> str:
     title = f"{table.title} ({table.source.short}, {table.place})"
-    heads = ["", *(f"{column.title} {name}" for column in table.columns for name in ("paper", "here"))]
-    lines = [heads]
-    for row in table.rows:
-        line = [row.label]
-        for column in table.columns:
+    heads, lines = [""], [[row.label] for row in table.rows]
+    for column, published in table.shown:
+        heads += [f"{column.title} {name}" for name in (("paper", "here") if published else ("here",))]
+        for line, row in zip(lines, table.rows):
             cell = row.cells.get(column.key, Cell())
-            line += [_figure(cell.published, column.digits), _figure(cell.ours, column.digits)]
-        lines.append(line)
-    # a column that says nothing anywhere is left out
-    shown = [0, *(i for i in range(1, len(heads)) if any(line[i] != NONE for line in lines[1:]))]
-    widths = [max(len(line[index]) for line in lines) for index in shown]
+            line += [_figure(cell.published, column.digits)] * published + [_figure(cell.ours, column.digits)]
+    lines.insert(0, heads)
+    widths = [max(map(len, column)) for column in zip(*lines)]
     text = [title, "-" * len(title)]
-    for line in lines:
-        cells = [
-            line[index].ljust(width) if index == 0 else line[index].rjust(width) for index, width in zip(shown, widths)
-        ]
-        text.append("  ".join(cells).rstrip())
+    for label, *cells in lines:
+        padded = [label.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(cells, widths[1:]))]
+        text.append("  ".join(padded).rstrip())
     text.append(f"Same protocol: {table.same_protocol}.")
     text += [f"  differs: {line}" for line in table.differences if table.measured]
     return "\n".join(_wrapped(line) if line.startswith("  differs") else line for line in text)
