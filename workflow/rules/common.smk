@@ -109,7 +109,8 @@ def shipped(path):
 def restyle_settings(variant):
     """The settings of a variant of restyle, paths resolved."""
     chosen = CONFIG.restyle.variant(variant)
-    return chosen.model_copy(update={"model": shipped(chosen.model)}).model_dump(mode="json")
+    places = {"model": shipped(chosen.model), "palette": shipped(chosen.palette)}
+    return chosen.model_copy(update=places).model_dump(mode="json")
 
 
 def weight_files(place):
@@ -122,7 +123,8 @@ def style_files(variant):
     chosen = CONFIG.restyle.variant(variant)
     folders = [shipped(chosen.model), *(net.model for net in chosen.controlnets)]
     loras = [lora.path for lora in chosen.loras if lora.path.endswith(".safetensors")]
-    return sorted({file for folder in folders for file in weight_files(folder)} | set(loras))
+    palette = [file for file in [shipped(chosen.palette)] if Path(file).is_file()]
+    return sorted({file for folder in folders for file in weight_files(folder)} | {*loras, *palette})
 
 
 def proof_settings():

@@ -8,6 +8,8 @@ from splatscope.errors import InputError
 
 BACKGROUND_ID = 0
 IGNORE_ID = 255
+INSTRUMENTS = ("grasper", "l-hook electrocautery", "needle driver", "scissors", "clip applier", "clip")
+"""Names in the class table of what is made of metal and not of tissue."""
 
 
 def read_class_table(path: str | Path) -> dict[str, int]:

@@ -59,6 +59,9 @@ class SamplerConfig(Section):
     strength: float = Field(0.6, gt=0, le=1)
     """How far back towards noise an image goes before it is denoised: 0 leaves it as it is, 1 forgets it."""
 
+    detail: float = Field(0.5, ge=0, le=1)
+    """Share that is given back of the detail that the model's autoencoder loses of the image."""
+
     guidance_scale: float = Field(1.0, ge=1, le=30)
     """Classifier-free guidance (Ho and Salimans 2022); 1 is none, and half the work."""
 
@@ -122,6 +125,13 @@ class RestyleConfig(Section):
 
     sampler: SamplerConfig = SamplerConfig()
     """How an image is denoised."""
+
+    instrument_strength: float = Field(0.3, ge=0, le=1)
+    """Strength where instruments are seen, when below the sampler's: their shape is what labels are made of."""
+
+    palette: str = "resources/mini/palette.safetensors"
+    """Folder of real frames (PNG or JPEG), or a .safetensors of how their colours are distributed: the tissue of each
+    clip is given these colours before diffusion. Empty: colours are left as they are."""
 
     prompt: str = "real laparoscopy"
     """What every frame is to look like, with the trigger words of the LoRAs."""

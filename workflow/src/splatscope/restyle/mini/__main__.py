@@ -27,6 +27,7 @@ from splatscope.restyle.mini.material import (
 )
 from splatscope.restyle.mini.networks import MiniShape, write_tokenizer
 from splatscope.restyle.mini.training import Recipe, Training, train
+from splatscope.restyle.palette import measure_palette
 
 NARROW_STEPS, DECODER_STEPS = 1500, 400
 
@@ -65,6 +66,8 @@ def main() -> None:
     end = began + 60 * arguments.minutes
     train(training, state, log, stop=lambda: time.monotonic() > end, every=200)
     write_model(arguments.output, vae, training.averaged_networks(), tokenizer)
+    pixels = (frame.reshape(-1, 3) for frame in real_frames(arguments.real, teaching))
+    measure_palette(pixels, {"operations": teaching}).save(arguments.output / "palette.safetensors")
     write_json(work / "losses.json", training.losses)
     log(f"{training.step_number} steps; model written to {arguments.output}")
 

@@ -1,0 +1,90 @@
+"""restyle.palette: tissue takes on the colours of real pictures, instruments and the black border do not."""
+
+import cv2
+import numpy as np
+import pytest
+
+from splatscope.errors import InputError
+from splatscope.images import encode_png
+from splatscope.restyle.palette import ColourMatch, load_palette, measure_palette
+from splatscope.shards import Frame
+
+METAL = 5
+
+
+def picture(seed, colour, spread=12.0, size=(48, 64)):
+    rng = np.random.default_rng(seed)
+    texture = cv2.GaussianBlur(rng.normal(size=(*size, 3)).astype(np.float32), (0, 0), 2)
+    return np.clip(np.float32(colour) + spread * texture / texture.std(), 1, 255).astype(np.uint8)
+
+
+def frame(rgb, metal_rows=0):
+    classes = np.full(rgb.shape[:2], 2, np.uint8)
+    classes[:metal_rows] = METAL
+    return Frame("000000", rgb, {}, class_map=classes)
+
+
+def lab_of(image):
+    return cv2.cvtColor(np.float32(image), cv2.COLOR_RGB2LAB).reshape(-1, 3)
+
+
+@pytest.fixture
+def real():
+    return measure_palette(picture(seed, (170, 60, 50), 25.0).reshape(-1, 3) for seed in range(3))
+
+
+def test_tissue_takes_on_the_distribution_of_the_palette(real):
+    clip = [frame(picture(seed, (110, 70, 60))) for seed in (7, 8)]
+    match = ColourMatch(iter(clip), real, [METAL])
+    found = np.quantile(np.concatenate([lab_of(match(item)) for item in clip]), [0.1, 0.5, 0.9], axis=0).T
+    wanted = real.quantiles[:, [26, 128, 230]]
+    np.testing.assert_allclose(found, wanted, atol=2.5)  # colours outside sRGB are cut off
+    before = np.quantile(lab_of(clip[0].rgb / 255), [0.1, 0.5, 0.9], axis=0).T
+    assert np.abs(before - wanted).max() > 10
+
+
+def test_one_mapping_for_the_whole_clip(real):
+    """The same colour becomes the same colour in every frame, and brighter stays brighter."""
+    clip = [frame(picture(seed, (110, 70, 60))) for seed in (7, 8)]
+    match = ColourMatch(clip, real, [METAL])
+    patch = np.full((48, 64, 3), (120, 75, 62), np.uint8)
+    first, second = match(frame(patch)), match(frame(np.clip(patch + 20, 0, 255).astype(np.uint8)))
+    np.testing.assert_array_equal(first, match(frame(patch)))
+    assert lab_of(second)[:, 0].mean() > lab_of(first)[:, 0].mean() + 3
+
+
+def test_instruments_and_black_border_keep_their_colour(real):
+    rgb = picture(3, (110, 70, 60))
+    rgb[:, :10] = 0
+    item = frame(rgb, metal_rows=16)
+    changed = np.abs(ColourMatch([item], real, [METAL])(item) - rgb / 255).max(axis=2)
+    assert changed[:12].max() < 1e-3 and changed[:, :6].max() < 1e-3
+    assert changed[22:, 16:].mean() > 0.05
+
+
+def test_frames_without_classes_are_tissue(real):
+    item = Frame("000000", picture(3, (110, 70, 60)), {})
+    assert np.abs(ColourMatch([item], real, [METAL])(item) - item.rgb / 255).mean() > 0.05
+
+
+def test_file_and_folder_give_the_same_palette(tmp_path):
+    for seed in range(2):
+        (tmp_path / f"{seed}.png").write_bytes(encode_png(picture(seed, (150, 60, 50))))
+    folder = load_palette(tmp_path)
+    folder.save(tmp_path / "palette.safetensors")
+    saved = load_palette(tmp_path / "palette.safetensors")
+    np.testing.assert_array_equal(saved.quantiles, folder.quantiles)
+    assert saved.provenance == {"folder": tmp_path.name}
+
+
+def test_what_is_no_palette_is_named(tmp_path):
+    (tmp_path / "broken.safetensors").write_bytes(b"no tensors")
+    for source, found in (
+        (tmp_path / "missing.safetensors", "no such file"),
+        (tmp_path / "broken.safetensors", "."),
+        (tmp_path, "no PNG or JPEG"),
+        ("resources/mini/style_features.safetensors", "quantiles"),
+    ):
+        with pytest.raises(InputError, match=found) as error:
+            load_palette(source)
+        assert str(source) in str(error.value)
