@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from collections.abc import Mapping
 
-from splatscope.paper.comparison import Aspect, Cell, Claim, Column, Comparison, Row
-from splatscope.paper.inputs import PaperInputs, over_folds
+from splatscope.paper.comparison import Aspect, Cell, Claim, Column, Comparison, Measure, Row
+from splatscope.paper.inputs import PaperInputs
 from splatscope.paper.published import DETECTION, GAUSSIAN
 
 COLUMNS = (
@@ -14,20 +14,20 @@ COLUMNS = (
     Column("map50", "mAP50", "↑"),
     Column("map50_95", "mAP50-95", "↑"),
 )
-ARMS = {"synthetic": "synthetic frames", "real": "real frames", "mixed": "both"}
+ARMS = {"synthetic": "synthetic frames", "real": "real frames", "mixed": "both, half and half"}
+NAMES = {column.key: column.title for column in COLUMNS}
+JUDGED = ("recall", "map50")  # differences that decide on the claim
 
 
 def detection(inputs: PaperInputs) -> Comparison:
     """The table, with average precision and a mixed arm, which the paper does not have."""
-    folds = fold_rows(inputs)
+    content = inputs.json("proof", "proof.json")
+    figures = content["detection"] if content else {}
     rows = [
         Row(
             f"Trained on {label}",
             {
-                column.key: Cell(
-                    DETECTION.get(arm, {}).get(column.key),
-                    over_folds(folds.loc[folds["arm"] == arm, column.key]),
-                )
+                column.key: Cell(DETECTION.get(arm, {}).get(column.key), _measure(figures.get(arm), column.key))
                 for column in COLUMNS
             },
             arm == "synthetic",
@@ -39,10 +39,10 @@ def detection(inputs: PaperInputs) -> Comparison:
         "Detectors on unseen real frames",
         GAUSSIAN,
         "Table 2",
-        "standard deviation over folds; in brackets the 95 % t interval of the mean",
+        "standard deviation over folds; in brackets the 95 % t interval of their mean",
         COLUMNS,
         rows,
-        _protocol(inputs, folds),
+        _protocol(inputs, content) if content else [],
         ["Precision and recall are those at the confidence of the best F1 on the test set, as YOLOv5 reports them."],
     )
 
@@ -52,50 +52,70 @@ def detection_claim(inputs: PaperInputs) -> Claim:
     gains = {name: DETECTION["synthetic"][name].mean - DETECTION["real"][name].mean for name in ("recall", "precision")}
     published = ", ".join(f"{name} {gain:+.3f}" for name, gain in gains.items())
     text = "On unseen real frames a detector does better when trained on synthetic frames than on as many real ones."
-    folds = fold_rows(inputs).pivot_table(index="fold", columns="arm", values=["recall", "precision", "map50"])
-    if not len(folds) or not {"synthetic", "real"} <= set(folds.columns.get_level_values(1)):
+    content = inputs.json("proof", "proof.json")
+    if content is None:
         return Claim(text, GAUSSIAN, published, "not run", "not run")
-    measured = {
-        name: over_folds(folds[name]["synthetic"] - folds[name]["real"]) for name in ("recall", "precision", "map50")
-    }
-    found = ", ".join(f"{name.replace('map50', 'mAP50')} {gain.mean:+.3f}" for name, gain in measured.items())
-    recall = measured["recall"]
-    if recall.low is None or recall.low <= 0 <= recall.high:
+    found = {name: _measure(content["detection"]["synthetic_minus_real"], name) for name in (*gains, "map50")}
+    said = ", ".join(
+        f"{NAMES[name]} {gain.mean:+.3f}" + ("" if gain.low is None else f" [{gain.low:+.3f}, {gain.high:+.3f}]")
+        for name, gain in found.items()
+    )
+    judged = [found[name] for name in JUDGED]
+    if any(gain.low is None or gain.low <= 0 <= gain.high for gain in judged):
         verdict = "undecided"
     else:
-        verdict = "reproduced" if recall.low > 0 and measured["map50"].mean > 0 else "contradicted"
-    basis = f"The 95 % t interval of the paired difference in recall over {len(folds)} folds, against 0."
-    return Claim(text, GAUSSIAN, published, found, verdict, basis)
+        verdict = "reproduced" if all(gain.low > 0 for gain in judged) else "contradicted"
+    basis = f"The 95 % t intervals of the differences in recall and mAP50 over {content['folds']} folds, against 0."
+    return Claim(text, GAUSSIAN, published, said, verdict, basis)
 
 
-def fold_rows(inputs: PaperInputs) -> pd.DataFrame:
-    """A row per arm and fold of the full number of images; empty when detectors were not run."""
-    table = inputs.table("proof", "detection.parquet")
-    if table is None:
-        return pd.DataFrame(columns=["arm", "fold", *(column.key for column in COLUMNS)])
-    return table[table["arm"].isin(list(ARMS))]
+def worth(inputs: PaperInputs) -> list[str]:
+    """What synthetic frames are worth in real ones, in words, by metric; empty without data-efficiency curves."""
+    efficiency = (inputs.json("proof", "proof.json") or {}).get("efficiency")
+    return [f"{NAMES[name]}: {item['worth']}" for name, item in efficiency["metrics"].items()] if efficiency else []
 
 
-def _protocol(inputs: PaperInputs, folds: pd.DataFrame) -> list[Aspect]:
-    settings = inputs.settings.get("proof")
-    if settings is None or not len(folds):
-        return []
-    detector = settings["detection"]
-    yolov5 = detector["detector"] == "ultralytics" and detector["ultralytics_model"].startswith("yolov5")
-    size = f"{settings['width']}×{settings['height']} px"
-    tested = int(folds["test_images"].iloc[0]) if "test_images" in folds else None
+def segmentation(inputs: PaperInputs) -> list[dict]:
+    """Rows of the same experiment with segmenters: task, arm, mIoU and the IoU of each class."""
+    tasks = (inputs.json("proof", "proof.json") or {}).get("segmentation", {})
     return [
-        Aspect("Detector", "YOLOv5, default settings", detector["detector"].replace("_", " "), yolov5),
+        {
+            "task": task.replace("_", " "),
+            "arm": ARMS.get(arm, arm),
+            "miou": _measure(figures, "miou"),
+            "iou": figures["iou"],
+        }
+        for task, arms in tasks.items()
+        for arm, figures in arms.items()
+    ]
+
+
+def _measure(figures: Mapping | None, metric: str) -> Measure | None:
+    """A figure as the stage proof describes it: over folds, with its t interval."""
+    if not figures or figures[metric]["mean"] is None:
+        return None
+    return Measure(figures[metric]["mean"], figures[metric]["std"], *figures[metric]["t_interval"])
+
+
+def _protocol(inputs: PaperInputs, content: Mapping) -> list[Aspect]:
+    settings = inputs.settings["proof"]
+    training = settings["detection"]
+    yolov5 = content["detector"] == "ultralytics" and training["ultralytics_model"].startswith("yolov5")
+    name = training["ultralytics_model"] if content["detector"] == "ultralytics" else content["detector"]
+    size = f"{settings['width']}×{settings['height']} px"
+    return [
+        Aspect("Detector", "YOLOv5, default settings", name.replace("_", " "), yolov5),
         Aspect("Input size", "640×640 px", size, size == "640×640 px"),
-        Aspect("Epochs", "100", str(detector["epochs"]), detector["epochs"] == 100),
-        Aspect("Training images per arm", "1568", str(settings["images"]), settings["images"] == 1568),
-        Aspect("Test images", "300, unseen, real", f"{tested or 'not stated'}, unseen", tested == 300),
+        Aspect("Epochs", "100", str(training["epochs"]), training["epochs"] == 100),
+        Aspect("Training images per arm", "1568", str(content["images"]), content["images"] == 1568),
+        Aspect("Test images", "300, unseen", f"{content['test_images']}, unseen", content["test_images"] == 300),
         Aspect(
             "Recordings",
             "ex-vivo lamb organs",
-            "the embedded phantom; its video stands for the real frames" if inputs.phantom else "your own",
+            "the embedded phantom, whose video stands for the real frames" if inputs.phantom else "your own",
             False,
         ),
-        Aspect("Folds", "several, number not stated", str(folds["fold"].nunique()), None),
-        Aspect("First weights", "not stated", "random", None),
+        Aspect("Synthetic frames", "splats at other poses", f"the dataset {content['synthetic']}", None),
+        Aspect("Folds", "several, number not stated", str(content["folds"]), None),
+        Aspect("Weights at the start", "not stated", "random", None),
     ]

@@ -25,7 +25,7 @@ def image_quality(inputs: PaperInputs) -> Comparison:
     rows = []
     for method, label in METHODS.items():
         figures = replay if method == "ours" else baselines.get(method)
-        seconds = baselines.get(method, {}).get("seconds")
+        seconds = baselines.get(method, {}).get("training_seconds")
         note = f"trained in {duration(seconds)}" if seconds else ""
         rows.append(_row(label, figures, IMAGE_QUALITY[method], method == "ours", note))
     if paper_mode:
@@ -72,7 +72,7 @@ def _row(label: str, figures: Mapping | None, published: Mapping, ours: bool, no
 
 
 def _baselines(inputs: PaperInputs) -> dict[str, dict]:
-    """What the stage baselines measured, by method; each metric as {"mean", "std"}, and the seconds of training."""
+    """What the stage baselines measured, by method: metrics as evaluate_replay writes them, seconds of training."""
     content = inputs.json("baselines", "baselines.json")
     return {row["method"]: row for row in (content or {}).get("rows", [])}
 

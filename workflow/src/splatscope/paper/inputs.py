@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import pandas as pd
-from scipy.stats import t
 
 from splatscope.files import read_json
 from splatscope.paper.comparison import Measure
@@ -35,13 +31,8 @@ class PaperInputs:
         path = self.file(stage, name)
         return None if path is None else read_json(path)
 
-    def table(self, stage: str, name: str) -> pd.DataFrame | None:
-        """A stage's parquet table; None as above."""
-        path = self.file(stage, name)
-        return None if path is None else pd.read_parquet(path)
-
     def file(self, stage: str, name: str) -> Path | None:
-        """A file of a stage ("evaluate", "baselines", ...); None as above."""
+        """A file of a stage ("evaluate", "baselines", ...); None as for `json`."""
         folder = getattr(self, stage)
         return folder / name if folder is not None and (folder / name).is_file() else None
 
@@ -51,17 +42,3 @@ def over_images(figures: Mapping | None) -> Measure | None:
     if not figures or figures.get("mean") is None:
         return None
     return Measure(figures["mean"], figures.get("std"))
-
-
-def over_folds(values: Sequence[float]) -> Measure | None:
-    """Mean and standard deviation over folds, with the t interval of the mean; None when there are none."""
-    values = np.asarray(values, float)
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return None
-    mean = float(values.mean())
-    if len(values) == 1:
-        return Measure(mean)
-    std = float(values.std(ddof=1))
-    reach = float(t.ppf(0.975, len(values) - 1)) * std / np.sqrt(len(values))
-    return Measure(mean, std, mean - reach, mean + reach)
