@@ -109,7 +109,7 @@ def shipped(path):
 def restyle_settings(variant):
     """The settings of a variant of restyle, paths resolved."""
     chosen = CONFIG.restyle.variant(variant)
-    places = {"model": shipped(chosen.model), "palette": shipped(chosen.palette)}
+    places = {"model": shipped(chosen.model), "look": shipped(chosen.look)}
     return chosen.model_copy(update=places).model_dump(mode="json")
 
 
@@ -123,8 +123,8 @@ def style_files(variant):
     chosen = CONFIG.restyle.variant(variant)
     folders = [shipped(chosen.model), *(net.model for net in chosen.controlnets)]
     loras = [lora.path for lora in chosen.loras if lora.path.endswith(".safetensors")]
-    palette = [file for file in [shipped(chosen.palette)] if Path(file).is_file()]
-    return sorted({file for folder in folders for file in weight_files(folder)} | {*loras, *palette})
+    look = [file for file in [shipped(chosen.look)] if Path(file).is_file()]
+    return sorted({file for folder in folders for file in weight_files(folder)} | {*loras, *look})
 
 
 def proof_settings():

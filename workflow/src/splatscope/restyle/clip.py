@@ -46,9 +46,9 @@ class ClipRestyler:
     conditions_of gives one float32 [H, W, C] in 0..1 per ControlNet of the model, prompt_of the prompt, reference_of
     the picture float32 [H, W, 3] for reference-only control (needed when the config gives it weight). picture_of gives
     the picture float32 [H, W, 3] that a frame starts from, its own where absent; strength_limit_of the highest strength
-    float32 [H, W] in 0..1 of each pixel: what may not change at all stays that picture. `scene` names the clip: noise
-    derives from it, the seed and the frame. `canvas_px`: side of the square that frames are letterboxed into; None:
-    their own size.
+    float32 [H, W] in 0..1 of each pixel: what may not change at all stays that picture; `finish` changes a picture
+    float32 [H, W, 3] that the model drew. `scene` names the clip: noise derives from it, the seed and the frame.
+    `canvas_px`: side of the square that frames are letterboxed into; None: their own size.
     """
 
     def __init__(
@@ -65,13 +65,14 @@ class ClipRestyler:
         reference_of: Callable[[Frame], np.ndarray] | None = None,
         picture_of: Callable[[Frame], np.ndarray] = own_picture,
         strength_limit_of: Callable[[Frame], np.ndarray] | None = None,
+        finish: Callable[[np.ndarray], np.ndarray] | None = None,
     ):
         if mode not in get_args(Mode):
             raise ValueError(f"expected one of {', '.join(get_args(Mode))}, got {mode!r}")
         self.mode, self.batch_size = mode, config.batch_size
         self._model, self._config = model, config
         self._conditions_of, self._prompt_of, self._reference_of = conditions_of, prompt_of, reference_of
-        self.picture_of, self._strength_limit_of = picture_of, strength_limit_of
+        self.picture_of, self._strength_limit_of, self._finish = picture_of, strength_limit_of, finish
         self._seed, self._scene, self._canvas_px = seed, scene, canvas_px
         self._propagation = Propagation() if mode == "full" else None
 
@@ -84,7 +85,10 @@ class ClipRestyler:
         if self._propagation is None:
             return drawn
         foretold = self._propagation.foretell(frame)
-        return blend(replace(foretold, trust=foretold.trust * np.float32(RETRY_TRUST**attempt)), drawn)
+        trust = foretold.trust * np.float32(RETRY_TRUST**attempt)
+        if self._strength_limit_of is not None:  # what hardly changes need not be carried
+            trust = trust * np.minimum(self._strength_limit_of(frame) / np.float32(self._config.strength), 1)
+        return blend(replace(foretold, trust=trust), drawn)
 
     def accept(self, frame: Frame, image: np.ndarray) -> None:
         """The frame is finished, and the next may be carried from it: float32 [H, W, 3] in 0..1."""
@@ -127,7 +131,8 @@ class ClipRestyler:
             references=references,
             seeds=[zlib.crc32(f"{self._seed} {self._scene} {frame.key} {attempt}".encode()) for frame in frames],
         )
-        drawn = np.stack([fit.undo(image) for image in drawn])
+        drawn = [fit.undo(image) for image in drawn]
+        drawn = np.stack(drawn if self._finish is None else [self._finish(image) for image in drawn])
         return drawn if limits is None else _keep_what_may_not_change(drawn, pictures, limits)
 
 

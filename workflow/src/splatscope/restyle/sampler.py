@@ -91,7 +91,10 @@ def restyle_batch(
     decoded = np.concatenate(limit.run(count, lambda rows: model.decode_latents(latents[rows])))[:, :height, :width]
     if config.detail > 0:
         lossy = np.concatenate(limit.run(count, lambda rows: model.decode_latents(clean[rows])))[:, :height, :width]
-        decoded = (decoded + np.float32(config.detail) * (images - lossy)).clip(0, 1)
+        share = np.full((count, 1, 1, 1), config.detail, np.float32)
+        if np.ndim(strength) == 3:  # what is to change less is given more back
+            share = np.maximum(share, 1 - (strength / strength.max(axis=(1, 2), keepdims=True))[..., None])
+        decoded = (decoded + share * (images - lossy)).clip(0, 1)
     return decoded
 
 

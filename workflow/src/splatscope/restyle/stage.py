@@ -18,13 +18,13 @@ from splatscope.errors import InputError
 from splatscope.files import read_json, write_table
 from splatscope.images import decode_image, to_float, to_uint8
 from splatscope.restyle.base_model import LatentDiffusion, load_base_model
-from splatscope.restyle.clip import ClipRestyler, own_picture
+from splatscope.restyle.clip import ClipRestyler
 from splatscope.restyle.conditions import condition_image
 from splatscope.restyle.detectors import Detectors
 from splatscope.restyle.fidelity import FidelityJudge
 from splatscope.restyle.gate import Gate
 from splatscope.restyle.labelled_images import CholecSeg8kFolder, group_of_class, labelled_shards
-from splatscope.restyle.palette import ColourMatch, load_palette
+from splatscope.restyle.look import ColourMatch, ContrastMatch, load_look
 from splatscope.restyle.prompts import frame_prompt
 from splatscope.restyle.segmentation_training import RECIPES, train_segmenter
 from splatscope.restyle.segmenter import load_segmenter
@@ -116,10 +116,10 @@ def restyle_shard(
     )
     print(f"restyle: {model.name} (licence: {model.licence}) on {where}, {config.consistency}", flush=True)
     instruments = [class_table[name] for name in INSTRUMENTS if name in class_table]
-    picture_of = own_picture
-    if config.palette:
-        coloured = _middle_frames(shard, config.frames_per_shard, maps={"class_map"})
-        picture_of = ColourMatch(coloured, load_palette(config.palette), instruments)
+    looks = {}
+    if config.look:
+        look, coloured = load_look(config.look), _middle_frames(shard, config.frames_per_shard, maps={"class_map"})
+        looks = {"picture_of": ColourMatch(coloured, look, instruments), "finish": ContrastMatch(look)}
     clip = ClipRestyler(
         model,
         _conditions_of(model, config, where),
@@ -130,7 +130,7 @@ def restyle_shard(
         scene=Path(shard).stem,
         canvas_px=config.canvas_px,
         reference_of=_reference_of(config),
-        picture_of=picture_of,
+        **looks,
         strength_limit_of=lambda frame: _strength_limit(frame, instruments, config.instrument_strength),
     )
     gate = None

@@ -13,6 +13,7 @@ from diffusers import AutoencoderTiny
 
 from splatscope.classes import read_class_table
 from splatscope.files import write_json
+from splatscope.restyle.look import measure_look
 from splatscope.restyle.mini.autoencoder import Taef2, fold_moments, narrow, shallow_features, start_from, tune_decoder
 from splatscope.restyle.mini.captions import vocabulary
 from splatscope.restyle.mini.folder import write_model
@@ -27,7 +28,6 @@ from splatscope.restyle.mini.material import (
 )
 from splatscope.restyle.mini.networks import MiniShape, write_tokenizer
 from splatscope.restyle.mini.training import Recipe, Training, train
-from splatscope.restyle.palette import measure_palette
 
 NARROW_STEPS, DECODER_STEPS = 1500, 400
 
@@ -66,8 +66,8 @@ def main() -> None:
     end = began + 60 * arguments.minutes
     train(training, state, log, stop=lambda: time.monotonic() > end, every=200)
     write_model(arguments.output, vae, training.averaged_networks(), tokenizer)
-    pixels = (frame.reshape(-1, 3) for frame in real_frames(arguments.real, teaching))
-    measure_palette(pixels, {"operations": teaching}).save(arguments.output / "palette.safetensors")
+    look = measure_look(real_frames(arguments.real, teaching), {"operations": teaching})
+    look.save(arguments.output / "look.safetensors")
     write_json(work / "losses.json", training.losses)
     log(f"{training.step_number} steps; model written to {arguments.output}")
 

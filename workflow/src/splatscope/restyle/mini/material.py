@@ -23,7 +23,7 @@ from splatscope.files import atomic_path
 from splatscope.images import decode_image
 from splatscope.restyle.conditions import condition_image
 from splatscope.restyle.mini.captions import PHANTOM, REAL, SIMULATED, caption
-from splatscope.restyle.mini.weak_conditions import guess_scene
+from splatscope.restyle.weak_conditions import guess_scene
 from splatscope.shards import Frame, read_shard
 
 REAL_CROP = (slice(0, 640), slice(280, 1000))  # rows and columns of the 1280x720 frames without burnt-in text
