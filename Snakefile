@@ -5,6 +5,7 @@
 #   snakemake --cores all simulate                        simulated operations: a dataset without any recording
 #   snakemake --cores all mix                             simulated tools in captured frames, and the reverse
 #   snakemake --cores all restyle                         simulated frames made to look real, and what that kept
+#   snakemake --cores all baselines                       our replay beside Instant-NGP's and Nerfacto's
 #   snakemake --cores all results/dataset/sampled/annotations.json    one result and what it needs
 #
 # Stages, in flow order: workflow/README.md.
@@ -35,6 +36,7 @@ include: "workflow/rules/style.smk"
 include: "workflow/rules/restyle.smk"
 include: "workflow/rules/annotate.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/baselines.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -63,7 +63,7 @@ def render_shard(
     def draw(scene: Scene) -> Frame:
         return make_frame(scene, header, site, tools, config)
 
-    write_shard(frames_tar, _drawn(draw, scenes, threads), provenance)
+    write_shard(frames_tar, drawn_frames(draw, scenes, threads), provenance)
 
 
 def render_frame(
@@ -88,7 +88,7 @@ def render_frame(
         alone = silhouette(gaussians, camera, scene.world_from_camera) > config.mask_threshold
         # rounding at the threshold must not make a visible pixel that the tool alone would not have
         amodal[placement.instance] = alone | (instances == placement.instance)
-    return _frame(scene, header, camera, image, instances, amodal, config)
+    return labelled_frame(scene, header, camera, image, instances, amodal, config)
 
 
 def render_paper_frame(
@@ -122,7 +122,7 @@ def render_paper_frame(
         boxes[placement.instance] = sorted([int(value) for value in cv2.boundingRect(line)] for line in contours)
         instances[mask] = placement.instance
         amodal[placement.instance] = mask
-    return _frame(scene, header, camera, image, instances, amodal, config, boxes)
+    return labelled_frame(scene, header, camera, image, instances, amodal, config, boxes)
 
 
 def paper_displacement(world_from_sensor: np.ndarray, recorded_world_from_sensor: np.ndarray) -> np.ndarray:
@@ -141,7 +141,7 @@ def tag_colour(gaussians: Gaussians, colour: tuple[float, float, float]) -> Gaus
     return replace(gaussians, sh=sh)
 
 
-def _frame(
+def labelled_frame(
     scene: Scene,
     header: SceneHeader,
     camera: Camera,
@@ -195,7 +195,7 @@ def _entry(placement: Placement, scene: Scene, header: SceneHeader, instances: n
     }
 
 
-def _drawn(draw: Draw, scenes: list[Scene], threads: int) -> Iterator[Frame]:
+def drawn_frames(draw: Draw, scenes: list[Scene], threads: int) -> Iterator[Frame]:
     """Frames in order, `threads` at a time; a line every 32."""
     with ThreadPoolExecutor(max(1, threads)) as pool:
         for number, frame in enumerate(pool.map(draw, scenes), start=1):

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from splatscope.config.annotate import AnnotateConfig
+from splatscope.config.baselines import BaselinesConfig
 from splatscope.config.compose import ComposeConfig
 from splatscope.config.evaluate import EvaluateConfig
 from splatscope.config.extract import ExtractConfig
@@ -61,5 +62,7 @@ class Config(Section):
     """Frame shards to the dataset."""
     evaluate: EvaluateConfig = EvaluateConfig()
     """Replay of the scene recording against the real frames."""
+    baselines: BaselinesConfig = BaselinesConfig()
+    """The radiance fields of the paper's Table 1, beside our splats."""
     report: ReportConfig = ReportConfig()
     """The HTML report."""
