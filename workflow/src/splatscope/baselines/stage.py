@@ -43,8 +43,8 @@ def train_baseline(
 ) -> None:
     """Train a field of `kind` ("ngp", "nerfacto") on exactly what `splats.stage.train_splat` would train on.
 
-    `model_path` gets the field (.safetensors), `curve_path` the training curve (csv), `summary_path` figures (json) with
-    the seconds it took, which differ from run to run. Raises InputError as train_splat does.
+    `model_path` gets the field (.safetensors), `curve_path` the training curve (csv), `summary_path` figures (json)
+    with the seconds it took, which differ from run to run. Raises InputError as train_splat does.
     """
     place = choose_device(device)
     named = [

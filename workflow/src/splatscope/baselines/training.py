@@ -59,7 +59,8 @@ def train_radiance_field(
         points: coloured points in world units, which say where the scene lies; None: where the cameras look.
         report: called with lines of progress.
 
-    Equal bytes for equal seeds are a promise of the CPU on one thread only. ValueError when there is no view to train on.
+    Equal bytes for equal seeds are a promise of the CPU on one thread only. ValueError when there is no view to
+    train on.
     """
     report, device = report or (lambda line: None), torch.device(device)
     heldout = heldout_views(len(views), heldout_every)
