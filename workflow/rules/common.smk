@@ -11,6 +11,7 @@ from splatscope.config.load import check_config
 from splatscope.config.restyle import PROOF_VARIANTS
 from splatscope.digests import code_digest, settings_digest
 from splatscope.errors import InputError
+from splatscope.files import sha256
 from splatscope.ingest.check import validate_recording
 from splatscope.recordings import Role, read_recordings
 from splatscope.simulate.operation.scenario import find_scenario
@@ -54,6 +55,7 @@ BACKGROUNDS = [name for name, row in RECORDINGS.items() if row.role is Role.BACK
 TOOLS = [name for name, row in RECORDINGS.items() if row.role is Role.TOOL]
 SCENES = [name for name, row in RECORDINGS.items() if row.role is Role.SCENE]
 SITE = [name for name, row in RECORDINGS.items() if row.role is not Role.TOOL]
+BASELINES = ["ngp", "nerfacto"]
 REPLAYS = ["replay", "replay_paper"] if SCENES and TOOLS else []
 SHOWN = ["sampled"] + ["simulated"] * (CONFIG.simulate.episodes > 0)  # datasets in the report
 MIXED = ["mixed_captured"] + ["mixed_simulated"] * bool(TOOLS and CONFIG.simulate.episodes)
@@ -73,6 +75,10 @@ def shard_files(dataset, suffix):
         folder = f"results/restyle/{dataset.removesuffix('_restyled')}/default"
         raw = shard_files(dataset.removesuffix("_restyled"), suffix)
         return [f"{folder}/{Path(file).name}" for file in raw]
+    if dataset.startswith("replay_") and dataset.removeprefix("replay_") in BASELINES:
+        count = CONFIG.compose.shard_count("replay")
+        folder = f"results/baselines/{dataset.removeprefix('replay_')}/replay"
+        return [f"{folder}/shard_{index:06d}.{suffix}" for index in range(count)]
     if dataset == "mixed_simulated":
         return [f"results/mix/{dataset}/shard_{index:06d}.{suffix}" for index in range(CONFIG.simulate.episodes)]
     if dataset == "mixed_captured":
@@ -158,6 +164,11 @@ def ablated_splats(case):
     }
 
 
+def finished(file):
+    """A result that the summary takes up once somebody has asked for it, with its digest; nothing before."""
+    return {file: sha256(file)} if Path(file).is_file() else {}
+
+
 # with less than three shards there is none left to judge once the segmenters have learnt
 RESTYLED = [name for name in CONFIG.restyle.datasets if name in SHOWN + MIXED and len(shard_files(name, "tar")) > 2]
 # parts of the paper's page that these recordings and settings allow; each is a target of its name
@@ -170,7 +181,8 @@ wildcard_constraints:
     group="|".join(GROUPS),
     model="|".join(MODELS),
     tool="|".join(TOOLS) or "no_tool",
-    dataset="(sampled|replay|replay_paper|simulated|mixed_captured|mixed_simulated)(_restyled)?",
+    dataset="(sampled|replay|replay_paper|replay_ngp|replay_nerfacto|simulated|mixed_captured|mixed_simulated)(_restyled)?",
+    kind="|".join(BASELINES),
     variant="|".join(STUDIES["ablation"]),
     study="|".join(STUDIES),
     judge="gate|evaluation",

@@ -19,6 +19,7 @@ rule write_summary:
         recordings=list(RECORDINGS),
         groups=list(GROUPS),
         models=list(MODELS),
+        baselines=finished("results/baselines/baselines.json"),
         code=script_digest("write_summary"),
     message:
         "Collecting the headline figures"

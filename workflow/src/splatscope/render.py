@@ -72,7 +72,7 @@ def render_shard(
     def draw(scene: Scene) -> Frame:
         return make_frame(scene, header, site, tools, config)
 
-    write_shard(frames_tar, _drawn(draw, scenes, threads), provenance)
+    write_shard(frames_tar, drawn_frames(draw, scenes, threads), provenance)
 
 
 def render_frame(
@@ -89,7 +89,7 @@ def render_frame(
     camera = header.cameras[scene.recording]
     moved = [tools[placement.tool].transformed(placement.world_from_tool_sensor) for placement in scene.placements]
     image = composite(site, moved, camera, scene.world_from_camera)
-    return annotated_frame(scene, header, image, blended_labels(scene, camera, image, moved, config), config)
+    return labelled_frame(scene, header, image, blended_labels(scene, camera, image, moved, config), config)
 
 
 def render_paper_frame(
@@ -113,7 +113,7 @@ def render_paper_frame(
         for placement in scene.placements
     ]
     image = composite(site, moved, camera, scene.world_from_camera)
-    return annotated_frame(scene, header, image, contrast_labels(scene, camera, moved, config), config)
+    return labelled_frame(scene, header, image, contrast_labels(scene, camera, moved, config), config)
 
 
 def blended_labels(
@@ -162,7 +162,7 @@ def tag_colour(gaussians: Gaussians, colour: tuple[float, float, float]) -> Gaus
     return replace(gaussians, sh=sh)
 
 
-def annotated_frame(scene: Scene, header: SceneHeader, image: Composite, labels: Labels, config: RenderConfig) -> Frame:
+def labelled_frame(scene: Scene, header: SceneHeader, image: Composite, labels: Labels, config: RenderConfig) -> Frame:
     """The frame of a scene from its image and labels."""
     camera, instances, amodal, boxes = header.cameras[scene.recording], labels.instances, labels.amodal, labels.boxes
     classes = np.zeros(256, np.uint8)
@@ -209,7 +209,7 @@ def _entry(placement: Placement, scene: Scene, header: SceneHeader, instances: n
     }
 
 
-def _drawn(draw: Draw, scenes: list[Scene], threads: int) -> Iterator[Frame]:
+def drawn_frames(draw: Draw, scenes: list[Scene], threads: int) -> Iterator[Frame]:
     """Frames in order, `threads` at a time; a line every 32."""
     with ThreadPoolExecutor(max(1, threads)) as pool:
         for number, frame in enumerate(pool.map(draw, scenes), start=1):

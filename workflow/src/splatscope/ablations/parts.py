@@ -12,7 +12,7 @@ from splatscope.compose.scene_list import Scene, SceneHeader
 from splatscope.compositing import Composite, composite
 from splatscope.config.render import RenderConfig
 from splatscope.geometry import Camera, invert
-from splatscope.render import Labels, annotated_frame, blended_labels, contrast_labels
+from splatscope.render import Labels, blended_labels, contrast_labels, labelled_frame
 from splatscope.shards import Frame
 from splatscope.splats.gaussians import Gaussians
 
@@ -53,7 +53,7 @@ def render_case(
         moved_tool(tools[placement.tool], placement.world_from_tool_sensor, parts) for placement in scene.placements
     ]
     image = composite(site, moved, camera, scene.world_from_camera)
-    return annotated_frame(scene, header, image, _labels(scene, camera, image, moved, parts, config), config)
+    return labelled_frame(scene, header, image, _labels(scene, camera, image, moved, parts, config), config)
 
 
 def _labels(

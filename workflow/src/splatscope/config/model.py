@@ -8,6 +8,7 @@ from pydantic import Field
 
 from splatscope.config.ablation import AblationConfig
 from splatscope.config.annotate import AnnotateConfig
+from splatscope.config.baselines import BaselinesConfig
 from splatscope.config.compose import ComposeConfig
 from splatscope.config.evaluate import EvaluateConfig
 from splatscope.config.extract import ExtractConfig
@@ -67,5 +68,7 @@ class Config(Section):
     """What tracker errors cost, and what each part of the method is worth."""
     paper: PaperConfig = PaperConfig()
     """Both papers' tables and figures beside ours."""
+    baselines: BaselinesConfig = BaselinesConfig()
+    """The radiance fields of the paper's Table 1, beside our splats."""
     report: ReportConfig = ReportConfig()
     """The HTML report."""
