@@ -13,6 +13,7 @@ from splatscope.digests import code_digest, settings_digest
 from splatscope.errors import InputError
 from splatscope.files import sha256
 from splatscope.ingest.check import validate_recording
+from splatscope.proof.run_list import detector_runs, segmenter_runs
 from splatscope.recordings import Role, read_recordings
 from splatscope.simulate.operation.scenario import find_scenario
 
@@ -54,6 +55,7 @@ GPUS = int(CONFIG.device == "cuda")
 BACKGROUNDS = [name for name, row in RECORDINGS.items() if row.role is Role.BACKGROUND]
 TOOLS = [name for name, row in RECORDINGS.items() if row.role is Role.TOOL]
 SCENES = [name for name, row in RECORDINGS.items() if row.role is Role.SCENE]
+TESTS = [name for name, row in RECORDINGS.items() if row.role is Role.TEST]
 SITE = [name for name, row in RECORDINGS.items() if row.role is not Role.TOOL]
 BASELINES = ["ngp", "nerfacto"]
 REPLAYS = ["replay", "replay_paper"] if SCENES and TOOLS else []
@@ -62,6 +64,9 @@ MIXED = ["mixed_captured"] + ["mixed_simulated"] * bool(TOOLS and CONFIG.simulat
 STUDIES = {"proof": ["default", *PROOF_VARIANTS]}
 STUDIES["ablation"] = [*STUDIES["proof"], *CONFIG.restyle.variants]
 GROUPS = {"site": SITE} | {tool: [tool] for tool in TOOLS}
+PROOF_RECORDINGS = {"real": SCENES, "test": TESTS}  # who teaches and who tests detectors and segmenters
+DETECTOR_RUNS = detector_runs(CONFIG.proof)
+SEGMENTER_RUNS = segmenter_runs(CONFIG.proof)
 MODELS = {"site": BACKGROUNDS} | {tool: [tool] for tool in TOOLS}
 CASES = {case.name: case for case in list_cases(CONFIG.ablation)}
 PHANTOM_TOOLS = [name for name in TOOLS if name in PHANTOM_NAMES]
@@ -141,6 +146,11 @@ def proof_settings():
 def style_set_files():
     """The features of the real look, when they are a file; pictures in a folder are the user's to keep."""
     return [STYLE_SET] if Path(STYLE_SET).is_file() else []
+
+
+def proof_annotation_files(pool):
+    """The COCO files of these recordings; the phantom's truth needs none."""
+    return [CONFIG.proof.annotations[name] for name in PROOF_RECORDINGS[pool] if name in CONFIG.proof.annotations]
 
 
 def if_replayed(*files):

@@ -20,6 +20,7 @@ rule write_summary:
         groups=list(GROUPS),
         models=list(MODELS),
         baselines=finished("results/baselines/baselines.json"),
+        proof=finished("results/proof/proof.json"),
         code=script_digest("write_summary"),
     message:
         "Collecting the headline figures"

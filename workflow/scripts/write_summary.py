@@ -15,6 +15,7 @@ with run_job(snakemake):
         truth=next(map(Path, files.truth), None),
         restyling=next(map(Path, files.restyling), None),
         baselines=next(map(Path, params.baselines), None),
+        proof=next(map(Path, params.proof), None),
         benchmarks=sorted(Path("results/benchmarks").rglob("*.tsv")),
     )
     write_summary(inputs, snakemake.output[0])

@@ -39,6 +39,9 @@ _REPLAY = (
     ("box_iou_std", "", "its standard deviation"),
 )
 
+_PROOF_ARMS = {"real": "real frames", "synthetic": "synthetic frames", "mixed": "both kinds"}
+_PROOF_METRICS = {"recall": "recall", "precision": "precision", "map50": "mAP at IoU 0.5"}
+
 KEYS = (
     Key("dataset.frames", "images", "images of the sampled dataset"),
     Key("dataset.annotations", "instances", "annotated instances in them"),
@@ -74,6 +77,15 @@ KEYS = (
     Key("proof.baseline.ngp.psnr_mean", "dB", "replay by Instant-NGP: PSNR, mean over the images"),
     Key("proof.baseline.nerfacto.psnr_mean", "dB", "the same by Nerfacto"),
     Key("proof.ours.psnr_mean", "dB", "the same by our splats, on the same images"),
+    *(
+        Key(
+            f"proof.{arm}.{metric}",
+            "",
+            f"{name} on the test recordings of detectors trained on {kind}, mean over folds",
+        )
+        for metric, name in _PROOF_METRICS.items()
+        for arm, kind in _PROOF_ARMS.items()
+    ),
     Key("run.wall_s", "s", "wall-clock time during which at least one job ran, over all results present"),
 )
 
@@ -91,6 +103,7 @@ class SummaryInputs:
     truth: Path | None = None  # evaluate/truth.json
     restyling: Path | None = None  # evaluate/restyle_<dataset>_proof.json
     baselines: Path | None = None  # baselines/baselines.json
+    proof: Path | None = None  # proof/proof.json
     benchmarks: Sequence[Path] = ()  # Snakemake's benchmark tables
 
 
@@ -123,6 +136,9 @@ def write_summary(inputs: SummaryInputs, out: str | Path) -> dict[str, float | i
         for row in read_json(inputs.baselines)["rows"]:
             prefix = "proof" if row["method"] == "ours" else "proof.baseline"
             figures[f"{prefix}.{row['method']}.psnr_mean"] = row["psnr"]["mean"]
+    if inputs.proof:
+        arms = read_json(inputs.proof)["detection"]
+        figures |= {f"proof.{arm}.{name}": arms[arm][name]["mean"] for arm in _PROOF_ARMS for name in _PROOF_METRICS}
     for model, path in sorted(inputs.splats.items()):
         content = read_json(path)
         figures[f"splat.{model}.heldout_psnr"] = content["heldout_psnr_mean"]

@@ -17,6 +17,7 @@ from splatscope.config.mix import MixConfig
 from splatscope.config.paper import PaperConfig
 from splatscope.config.phantom import PhantomConfig
 from splatscope.config.poses import PosesConfig, SfmConfig
+from splatscope.config.proof import ProofConfig
 from splatscope.config.render import RenderConfig
 from splatscope.config.report import ReportConfig
 from splatscope.config.restyle import RestyleConfig
@@ -64,11 +65,13 @@ class Config(Section):
     """Frame shards to the dataset."""
     evaluate: EvaluateConfig = EvaluateConfig()
     """Replay of the scene recording against the real frames."""
+    baselines: BaselinesConfig = BaselinesConfig()
+    """The radiance fields of the paper's Table 1, beside our splats."""
+    proof: ProofConfig = ProofConfig()
+    """Detectors and segmenters trained on real, on synthetic and on both kinds of frames."""
     ablation: AblationConfig = AblationConfig()
     """What tracker errors cost, and what each part of the method is worth."""
     paper: PaperConfig = PaperConfig()
     """Both papers' tables and figures beside ours."""
-    baselines: BaselinesConfig = BaselinesConfig()
-    """The radiance fields of the paper's Table 1, beside our splats."""
     report: ReportConfig = ReportConfig()
     """The HTML report."""

@@ -16,7 +16,7 @@ class PaperConfig(Section):
 
     title: str = "Both papers, measured again"
     """Title of the page."""
-    parts: tuple[Part, ...] = ("restyle", "ablation")
+    parts: tuple[Part, ...] = ("baselines", "proof", "restyle", "ablation")
     """What is run for the page beside the replay: radiance fields for Table 1, detectors for Table 2, restyling, the
     ablations. Of the others the page says that they were not run."""
     jpeg_quality: int = Field(default=85, ge=40, le=95)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from splatscope.config.restyle_proof import ProofConfig
+from splatscope.devices import torch_device
 from splatscope.evaluate.similarity import Lpips, load_lpips
 from splatscope.files import write_json, write_text
 from splatscope.images import to_float
@@ -18,7 +19,6 @@ from splatscope.restyle.consistency import consistency_figures
 from splatscope.restyle.labelled_images import GROUP_NAMES, group_of_class, labelled_frame
 from splatscope.restyle.pictures import COLUMNS
 from splatscope.restyle.segmenter import Segmenter, class_ious, count_pixels, load_segmenter, mean_iou
-from splatscope.restyle.stage import torch_device
 from splatscope.restyle.style_distance import StyleSet, diversity, load_style_set
 from splatscope.restyle.style_features import within_view
 from splatscope.shards import Frame, read_shard

@@ -74,11 +74,13 @@ def train_segmenter(
     recipe: Recipe,
     seed: int,
     *,
+    classes: tuple[str, ...] = GROUP_NAMES,
     backbone_weights: str | Path | None = None,
     device: torch.device | str = "cpu",
     progress: Callable[[int, int, float], None] | None = None,
 ) -> Segmenter:
-    """Train on labelled images; `progress` is told the step, the number of steps and the loss.
+    """Train on labelled images, whose targets are indices in `classes`; `progress` is told the step, the number of
+    steps and the loss.
 
     Equal images, recipe and seed give equal weights on one machine and thread. `backbone_weights`: a .safetensors or
     .pth of torchvision's resnet50 for fcn_resnet50, which the protocol begins from; without it the network begins
@@ -92,14 +94,14 @@ def train_segmenter(
     backbone = _read_backbone(Path(backbone_weights)) if backbone_weights is not None else None
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        network = build_network(recipe.architecture, len(GROUP_NAMES))
+        network = build_network(recipe.architecture, len(classes))
         start = "random weights"
         if backbone is not None:
             start = f"torchvision resnet50 weights from {Path(backbone_weights).name}"
             _load_backbone(network, backbone, Path(backbone_weights))
         network = network.to(device, memory_format=torch.channels_last).train()
-        _fit(network, _Batches(labelled, recipe, seed), recipe, steps, device, progress)
-    return Segmenter(network.eval(), recipe.architecture, recipe.input_size, recipe.base_size, start)
+        _fit(network, _Batches(labelled, recipe, seed, len(classes)), recipe, steps, device, progress)
+    return Segmenter(network.eval(), recipe.architecture, recipe.input_size, recipe.base_size, start, classes)
 
 
 def _fit(network, batches: _Batches, recipe: Recipe, steps: int, device: torch.device, progress) -> None:
@@ -129,8 +131,8 @@ def _fit(network, batches: _Batches, recipe: Recipe, steps: int, device: torch.d
 class _Batches:
     """Augmented batches by step number: each epoch in an order of its own, all drawn from the seed."""
 
-    def __init__(self, labelled: Sequence[LabelledImage], recipe: Recipe, seed: int):
-        self.labelled, self.recipe, self.seed = labelled, recipe, seed
+    def __init__(self, labelled: Sequence[LabelledImage], recipe: Recipe, seed: int, classes: int):
+        self.labelled, self.recipe, self.seed, self.classes = labelled, recipe, seed, classes
         if recipe.input_size:
             self.labelled = [reduced(item, *recipe.input_size) for item in labelled]
         self.augment = _augmentation(recipe)
@@ -149,8 +151,8 @@ class _Batches:
     def class_weights(self) -> torch.Tensor:
         """float32 [classes]; 1 where the recipe treats all alike, a mean of 1 over the pixels otherwise."""
         if not self.recipe.rare_classes_count_more:
-            return torch.ones(len(GROUP_NAMES))
-        counts = sum(np.bincount(item.target.ravel(), minlength=256)[: len(GROUP_NAMES)] for item in self.labelled)
+            return torch.ones(self.classes)
+        counts = sum(np.bincount(item.target.ravel(), minlength=256)[: self.classes] for item in self.labelled)
         share = counts / max(counts.sum(), 1)
         weights = 1 / np.sqrt(np.maximum(share, 1e-3))
         return torch.from_numpy(weights / max((weights * share).sum(), 1e-6)).float()

@@ -33,10 +33,11 @@ class Segmenter:
     input_size: tuple[int, int] | None  # width, height; or
     base_size: int | None  # px, the shorter side
     start: str  # what training began from
+    classes: tuple[str, ...] = GROUP_NAMES
 
     @torch.no_grad()
     def predict(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
-        """uint8 [N, H, W], index in GROUP_NAMES, of uint8 [N, H, W, 3] sRGB; logits are resized to the images' size."""
+        """uint8 [N, H, W], index in `classes`, of uint8 [N, H, W, 3] sRGB; logits are resized to the images' size."""
         images = np.asarray(images)
         if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
             raise ValueError(f"expected uint8 [N, H, W, 3], got {images.dtype} {list(images.shape)}")
@@ -64,14 +65,14 @@ class Segmenter:
             "input_size": self.input_size,
             "base_size": self.base_size,
             "start": self.start,
-            "classes": GROUP_NAMES,
+            "classes": self.classes,
         }
         weights = {name: value.cpu().contiguous() for name, value in self.network.state_dict().items()}
         write_bytes(path, save(weights, metadata={"segmenter": json.dumps(about, sort_keys=True)}))
 
 
 def load_segmenter(path: str | Path, device: torch.device | str = "cpu") -> Segmenter:
-    """Read what `Segmenter.save` wrote. Raises InputError for anything else."""
+    """Read what `Segmenter.save` wrote, of the protocol's classes. Raises InputError for anything else."""
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})["segmenter"])
@@ -91,13 +92,12 @@ def load_segmenter(path: str | Path, device: torch.device | str = "cpu") -> Segm
     return Segmenter(network, about["architecture"], tuple(size) if size else None, about["base_size"], about["start"])
 
 
-def confusion(predicted: np.ndarray, target: np.ndarray) -> np.ndarray:
+def confusion(predicted: np.ndarray, target: np.ndarray, classes: int = len(GROUP_NAMES)) -> np.ndarray:
     """int64 [classes, classes]: pixels by true (row) and predicted (column) class; ignored pixels are left out.
 
     Sum it over images: the protocol's IoU is that of all pixels together.
     """
     counted = target != IGNORE_ID
-    classes = len(GROUP_NAMES)
     pairs = target[counted].astype(np.int64) * classes + predicted[counted]
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 

@@ -14,6 +14,7 @@ import torch
 from splatscope.classes import INSTRUMENTS
 from splatscope.config.restyle import RestyleConfig
 from splatscope.config.restyle_proof import ProofConfig
+from splatscope.devices import torch_device
 from splatscope.errors import InputError
 from splatscope.files import read_json, write_table
 from splatscope.images import decode_image, to_float, to_uint8
@@ -32,19 +33,6 @@ from splatscope.shards import Frame, manifest_path, read_shard, write_shard
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 SEEDS = {"gate": 710, "evaluation": 711}  # of segmenters that must not share one
-
-
-def torch_device(setting: str) -> torch.device:
-    """The device that "auto", "cpu" or "cuda" stands for. Raises InputError for CUDA that PyTorch does not find."""
-    found = torch.cuda.is_available()
-    if setting == "cuda" and not found:
-        raise InputError(
-            "device",
-            found="cuda, but PyTorch finds no CUDA device",
-            expected="a CUDA device and a PyTorch built for it",
-            remedy="set device to auto or cpu, or mend the installation",
-        )
-    return torch.device("cuda" if found and setting != "cpu" else "cpu")
 
 
 def train_judge(
