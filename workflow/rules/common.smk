@@ -174,9 +174,18 @@ def ablated_splats(case):
     }
 
 
-def finished(file):
-    """A result that the summary takes up once somebody has asked for it, with its digest; nothing before."""
+def finished(part):
+    """The figures of a part of the paper's page, with their digest, once somebody has asked for them; nothing before."""
+    file = f"results/{part}/{part}.json"
+    if file in awaited():
+        return [file]
     return {file: sha256(file)} if Path(file).is_file() else {}
+
+
+def awaited():
+    """Figures that the summary waits for, because the paper's page is asked for in the same run."""
+    asked = "paper" in workflow.dag_settings.targets
+    return [f"results/{part}/{part}.json" for part in PAPER_PARTS if asked and part in ("baselines", "proof")]
 
 
 # with less than three shards there is none left to judge once the segmenters have learnt
