@@ -39,26 +39,29 @@ def ablation(inputs: PaperInputs, config: PaperConfig) -> dict | None:
 
 def sentences(budget: Mapping, mask_iou_loss: float) -> list[str]:
     """The error budget in words."""
-    said = []
-    for axis, unit, error in (("mm", "mm", "position"), ("deg", "°", "rotation")):
-        part = budget[axis]
-        one = number(1, 0, unit)
-        costs = [
-            f"{number(-part[f'{metric}_change_at_1'], digits, after)}{before}"
-            for metric, digits, after, before in (("mask_iou", 3, "", " of mask IoU"), ("psnr", 1, "dB", " of PSNR"))
-            if part[f"{metric}_change_at_1"] is not None
-        ]
-        if costs:
-            said.append(f"{one} (RMS) of {error} jitter costs {' and '.join(costs)}.")
-        if part["mask_iou_change_at_1"] is None:
-            continue
-        limit = number(mask_iou_loss, 2)
-        if part["tolerable"] is None:
-            most = number(part["greatest_tried"], 1, unit)
-            said.append(f"Up to {most}, the most that was tried, it costs no more than {limit} of mask IoU.")
-        else:
-            said.append(f"Up to {number(part['tolerable'], 2, unit)} it costs no more than {limit} of mask IoU.")
-    return said
+    return [text for axis, unit, error in _AXES if (text := _in_words(budget[axis], unit, error, mask_iou_loss))]
+
+
+_AXES = (("mm", "mm", "position"), ("deg", "°", "rotation"))
+
+
+def _in_words(part: Mapping, unit: str, error: str, mask_iou_loss: float) -> str:
+    """What one kind of error costs; empty when the grid does not reach 1 mm or degree."""
+    costs = []
+    if part["mask_iou_change_at_1"] is not None:
+        costs.append(f"{number(-part['mask_iou_change_at_1'], 3)} of mask IoU")
+    if part["psnr_change_at_1"] is not None:
+        costs.append(f"{number(-part['psnr_change_at_1'], 1, 'dB')} of PSNR")
+    if not costs:
+        return ""
+    said = f"{number(1, 0, unit)} (RMS) of {error} jitter costs {' and '.join(costs)}."
+    if part["mask_iou_change_at_1"] is None:
+        return said
+    if part["tolerable"] is None:
+        reach = f"{number(part['greatest_tried'], 1, unit)}, the most that was tried,"
+    else:
+        reach = number(part["tolerable"], 2, unit)
+    return f"{said} Up to {reach} it costs no more than {number(mask_iou_loss, 2)}."
 
 
 def _grid(table: pd.DataFrame, metric: str) -> dict:

@@ -57,7 +57,7 @@ def detection_claim(inputs: PaperInputs) -> Claim:
         return Claim(text, GAUSSIAN, published, "not run", "not run")
     found = {name: _measure(content["detection"]["synthetic_minus_real"], name) for name in (*gains, "map50")}
     said = ", ".join(
-        f"{NAMES[name]} {gain.mean:+.3f}" + ("" if gain.low is None else f" [{gain.low:+.3f}, {gain.high:+.3f}]")
+        f"{NAMES[name]} {gain.mean:+.3f}" + ("" if gain.low is None else f" [{gain.low:+.3f},\u00a0{gain.high:+.3f}]")
         for name, gain in found.items()
     )
     judged = [found[name] for name in JUDGED]

@@ -32,7 +32,8 @@ def image_quality(inputs: PaperInputs) -> Comparison:
         note = "moved and labelled as the paper writes it (its Eq. 2, section 2.4)"
         rows.append(_row("Gaussian splatting, to the letter", paper_mode, {}, False, note))
     lpips = (replay or {}).get("lpips", {})
-    notes = [lpips["not_available"]] if lpips.get("not_available") else []
+    notes = ["LPIPS needs the weights of its backbone as a file: evaluate.lpips_backbone_weights."]
+    notes = notes if lpips.get("not_available") else []
     notes.append("The paper states 27.796 dB in abstract and table, and 29.592 dB in its conclusion.")
     return Comparison(
         "image_quality",

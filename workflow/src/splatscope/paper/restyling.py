@@ -48,7 +48,7 @@ def restyling(inputs: PaperInputs) -> Comparison:
         "Simulated frames made to look real",
         SIMUSCOPE,
         "section 5",
-        "not stated",
+        "",
         columns,
         rows,
         _protocol(inputs, content) if figures_of(inputs) else [],
