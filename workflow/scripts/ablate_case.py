@@ -7,36 +7,26 @@ from splatscope.config.render import RenderConfig
 from splatscope.evaluate.replay import RealRecording
 from splatscope.jobs import run_job
 
+
+def named(names, paths):
+    return {name: Path(path) for name, path in zip(names, paths)}
+
+
 with run_job(snakemake):
     files, out, params = snakemake.input, snakemake.output, snakemake.params
-    truth = {Path(path).stem: Path(path) for path in files.truth}
-
-    def by_scene(paths):
-        return {name: Path(path) for name, path in zip(params.recordings, paths)}
-
-    def by_tool(paths):
-        return {name: Path(path) for name, path in zip(params.tools, paths)}
-
-    valid = by_scene(files.valid)
-    real = {name: RealRecording(path, valid[name], truth.get(name)) for name, path in by_scene(files.real).items()}
-    run_case(
-        params.setup,
-        CaseFiles(
-            by_scene(files.tables),
-            by_scene(files.cameras),
-            Path(files.poses),
-            real,
-            Path(files.site),
-            by_tool(files.tools),
-            by_tool(files.extracted),
-            Path(files.classes),
-        ),
-        params.frames,
-        ComposeConfig.model_validate(params.compose),
-        RenderConfig.model_validate(params.render),
-        EvaluateConfig.model_validate(params.evaluate),
-        params.seed,
-        rows_parquet=out.rows,
-        picture_png=out.picture,
-        device=params.device,
+    scenes, tools = params.recordings, params.tools
+    truth, valid = {Path(path).stem: Path(path) for path in files.truth}, named(scenes, files.valid)
+    given = CaseFiles(
+        named(scenes, files.tables),
+        named(scenes, files.cameras),
+        Path(files.poses),
+        {name: RealRecording(path, valid[name], truth.get(name)) for name, path in named(scenes, files.real).items()},
+        Path(files.site),
+        named(tools, files.tools),
+        named(tools, files.extracted),
+        Path(files.classes),
     )
+    sections = (ComposeConfig, params.compose), (RenderConfig, params.render), (EvaluateConfig, params.evaluate)
+    settings = [model.model_validate(section) for model, section in sections]
+    paths = {"rows_parquet": out.rows, "picture_png": out.picture}
+    run_case(params.setup, given, params.frames, *settings, params.seed, device=params.device, **paths)
