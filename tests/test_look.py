@@ -78,12 +78,23 @@ def test_file_and_folder_give_the_same_look(tmp_path):
     assert saved.provenance == {"folder": tmp_path.name}
 
 
+def test_grey_and_blue_pixels_do_not_count():
+    image = picture(1, (170, 60, 50), 25.0)
+    tissue = measure_look([image[20:]])
+    image[:12] = (120, 125, 130)  # metal
+    image[12:20] = (60, 90, 160)  # gauze
+    np.testing.assert_array_equal(measure_look([image]).colours, tissue.colours)
+
+
 def test_what_is_no_look_is_named(tmp_path):
     (tmp_path / "broken.safetensors").write_bytes(b"no tensors")
+    (tmp_path / "grey").mkdir()
+    (tmp_path / "grey/1.png").write_bytes(encode_png(np.full((8, 8, 3), 128, np.uint8)))
     for source, found in (
         (tmp_path / "missing.safetensors", "no such file"),
         (tmp_path / "broken.safetensors", "."),
         (tmp_path, "no PNG or JPEG"),
+        (tmp_path / "grey", "no pixel that could be tissue"),
         ("resources/mini/style_features.safetensors", "colours"),
     ):
         with pytest.raises(InputError, match=found) as error:

@@ -120,7 +120,11 @@ def shipped(path):
 def restyle_settings(variant):
     """The settings of a variant of restyle, paths resolved."""
     chosen = CONFIG.restyle.variant(variant)
-    places = {"model": shipped(chosen.model), "look": shipped(chosen.look)}
+    places = {
+        "model": shipped(chosen.model),
+        "look": shipped(chosen.look),
+        "loras": [lora.model_copy(update={"path": shipped(lora.path)}) for lora in chosen.loras],
+    }
     return chosen.model_copy(update=places).model_dump(mode="json")
 
 
@@ -133,7 +137,7 @@ def style_files(variant):
     """Weights that a variant of restyle reads; a LoRA may be one that train_style is still to make."""
     chosen = CONFIG.restyle.variant(variant)
     folders = [shipped(chosen.model), *(net.model for net in chosen.controlnets)]
-    loras = [lora.path for lora in chosen.loras if lora.path.endswith(".safetensors")]
+    loras = [shipped(lora.path) for lora in chosen.loras if lora.path.endswith(".safetensors")]
     look = [file for file in [shipped(chosen.look)] if Path(file).is_file()]
     return sorted({file for folder in folders for file in weight_files(folder)} | {*loras, *look})
 

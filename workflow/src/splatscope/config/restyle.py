@@ -57,7 +57,7 @@ class SamplerConfig(Section):
     steps: int = Field(10, ge=1, le=1000)
     """Steps of the whole schedule; an image goes through the last `strength` of them."""
 
-    strength: float = Field(0.7, gt=0, le=1)
+    strength: float = Field(0.6, gt=0, le=1)
     """How far back towards noise an image goes before it is denoised: 0 leaves it as it is, 1 forgets it."""
 
     detail: float = Field(0.25, ge=0, le=1)
@@ -161,6 +161,7 @@ class RestyleConfig(Section):
         "no_controlnet": {"gate": {"limit": 0.0}, "controlnets": []},
         "estimated_conditions": {"gate": {"limit": 0.0}, "controlnets": [{"condition": "scene_estimated"}]},
         "no_look": {"gate": {"limit": 0.0}, "look": ""},
+        "lora": {"gate": {"limit": 0.0}, "loras": [{"path": "resources/mini/lora_real.safetensors"}]},
     }
     """Settings that the target restyle_ablation compares with, each by what it changes in this section."""
 

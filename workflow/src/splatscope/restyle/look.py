@@ -27,6 +27,7 @@ from splatscope.shards import Frame
 
 LEVELS = np.linspace(0, 1, 257)
 DARK = 3.0  # CIELAB lightness below which a pixel is border or deep shadow, and has no colour of its own
+LEAST_A, LEAST_B = 6.0, -4.0  # of CIELAB: what is less red or more blue than tissue is metal, gauze or glare
 PIXELS_A_PICTURE = 20_000
 HEIGHT = 256  # pixels of the pictures in which contrast is measured
 SIGMAS = (0.8, 1.6, 3.2, 6.4)  # of the Gaussians between whose blurs the bands lie, in pixels of such a picture
@@ -38,7 +39,7 @@ SEAM_PX = 1.0  # softness of the border between what is mapped and what is not
 class Look:
     """How the colours of pictures are distributed, and how much contrast they have at each scale."""
 
-    colours: np.ndarray  # float32 [3, 257]: quantiles of L, a and b of CIELAB, at LEVELS
+    colours: np.ndarray  # float32 [3, 257]: quantiles of L, a and b of the tissue's CIELAB, at LEVELS
     contrast: np.ndarray  # float32 [4]: standard deviation of L in the bands, mean over the pictures
     provenance: dict  # what the pictures are, their licence
 
@@ -49,10 +50,12 @@ class Look:
 
 
 def measure_look(images: Iterable[np.ndarray], provenance: dict | None = None) -> Look:
-    """Of one or more images, uint8 [H, W, 3] sRGB, whose black borders do not count."""
+    """Of one or more images, uint8 [H, W, 3] sRGB. Black borders do not count, nor, for the colours, what is not red as
+    tissue is."""
     pixels, contrasts = [], []
     for image in images:
-        pixels.append(_lab(to_float(image)).reshape(-1, 3))
+        lab = _lab(to_float(image)).reshape(-1, 3)
+        pixels.append(lab[(lab[:, 1] >= LEAST_A) & (lab[:, 2] >= LEAST_B)])
         contrasts.append(band_contrast(to_float(image)))
     return Look(_quantiles(pixels), np.mean(contrasts, axis=0, dtype=np.float32), provenance or {})
 
@@ -60,7 +63,7 @@ def measure_look(images: Iterable[np.ndarray], provenance: dict | None = None) -
 def load_look(source: str | Path) -> Look:
     """Of a folder of PNG and JPEG images (not below it), or from a file that `Look.save` wrote.
 
-    Raises InputError for a folder without images, an unreadable one, and a broken file.
+    Raises InputError for a folder without images, one without a reddish pixel, an unreadable image and a broken file.
     """
     source = Path(source)
     remedy = "name a folder that holds real frames itself, a file of their look, or '' to leave frames as they are"
@@ -68,7 +71,10 @@ def load_look(source: str | Path) -> Look:
         paths = sorted(path for path in source.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
         if not paths:
             raise InputError(source, found="no PNG or JPEG file", expected="one or more", remedy=remedy)
-        return measure_look((decode_image(path.read_bytes(), str(path)) for path in paths), {"folder": source.name})
+        try:
+            return measure_look((decode_image(path.read_bytes(), str(path)) for path in paths), {"folder": source.name})
+        except ValueError as error:
+            raise InputError(source, found=str(error), expected="pictures of tissue", remedy=remedy) from error
     try:
         with safe_open(source, framework="numpy") as file:
             look = Look(*map(file.get_tensor, ("colours", "contrast")), json.loads((file.metadata() or {})["look"]))
@@ -150,6 +156,8 @@ def _quantiles(pictures: Iterable[np.ndarray]) -> np.ndarray:
     for pixels in pictures:
         lit = pixels[pixels[:, 0] > DARK]
         chosen.append(lit[np.linspace(0, len(lit) - 1, min(PIXELS_A_PICTURE, len(lit))).astype(int)])
+    if not any(map(len, chosen)):
+        raise ValueError("no pixel that could be tissue")
     return np.ascontiguousarray(np.quantile(np.concatenate(chosen), LEVELS, axis=0).T, np.float32)
 
 
