@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 
 from splatscope.baselines.hash_grid import HashGrid
@@ -25,6 +27,8 @@ class RadianceField(torch.nn.Module):
         inputs = GEOMETRY_WIDTH + (DIRECTION_DEGREE + 1) ** 2 + appearance_width
         self.colour_network = network(inputs, width, 2, 3)
         self.appearance = torch.nn.Embedding(appearances, appearance_width) if appearance_width else None
+        if self.appearance is not None:  # so that the mean is at first what each image has
+            torch.nn.init.zeros_(self.appearance.weight)
 
     def forward(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Density [N] and what the colour depends on [N, 16], at points [N, 3]."""
@@ -59,12 +63,13 @@ class DensityField(torch.nn.Module):
 
 
 def network(inputs: int, width: int, hidden_layers: int, outputs: int) -> torch.nn.Sequential:
-    """Fully connected layers without biases, ReLU between them."""
+    """Fully connected layers without biases, ReLU between them; weights start as He et al. 2015 have them."""
+    widths = [inputs, *[width] * hidden_layers, outputs]
     layers: list[torch.nn.Module] = []
-    for _ in range(hidden_layers):
-        layers += [torch.nn.Linear(inputs, width, bias=False), torch.nn.ReLU(inplace=True)]
-        inputs = width
-    return torch.nn.Sequential(*layers, torch.nn.Linear(inputs, outputs, bias=False))
+    for before, after in itertools.pairwise(widths):
+        layers += [torch.nn.Linear(before, after, bias=False), torch.nn.ReLU(inplace=True)]
+        torch.nn.init.kaiming_uniform_(layers[-2].weight, nonlinearity="relu")
+    return torch.nn.Sequential(*layers[:-1])
 
 
 def density_of(raw: torch.Tensor) -> torch.Tensor:

@@ -11,12 +11,13 @@ import torch
 import warp as wp
 
 from splatscope.baselines import hash_kernels
+from splatscope.baselines.hash_grid import HashGrid
 from splatscope.baselines.nerfacto import Nerfacto
 from splatscope.baselines.ngp import InstantNgp
 from splatscope.baselines.rays import PixelPool, Rays, camera_rays
 from splatscope.baselines.scene import Scene, find_scene
 from splatscope.baselines.volume import Rendered, render_samples
-from splatscope.config.baselines import BaselinesConfig
+from splatscope.config.baselines import BaselinesConfig, FieldConfig
 from splatscope.splats.initialise import PointCloud, TrainingView
 from splatscope.splats.photographs import heldout_views, photograph, psnr
 
@@ -72,7 +73,7 @@ def train_radiance_field(
     field.look_at_views(training)
     pool, generator = PixelPool(training, device), torch.Generator(device).manual_seed(seed)
     settings = getattr(config, kind)
-    optimizer = torch.optim.Adam(field.parameters(), lr=settings.rate, betas=BETAS, eps=EPSILON, fused=True)
+    optimizer = torch.optim.Adam(_rates(field, settings), betas=BETAS, eps=EPSILON, fused=True)
     wp.load_module(hash_kernels, device=wp.device_from_torch(device))  # compiled when first used: no part of training
     measured = [views[index] for index in heldout]
     curve, seconds, cpu_seconds, said = [], 0.0, 0.0, time.monotonic()
@@ -81,7 +82,7 @@ def train_radiance_field(
         started, cpu_started = time.monotonic(), time.process_time()
         progress = iteration / settings.iterations
         for group in optimizer.param_groups:
-            group["lr"] = settings.rate * (settings.rate_end / settings.rate) ** progress
+            group["lr"] = group["first_rate"] * settings.rate_decay**progress
         rays, target = pool.draw(field.rays_per_step, generator)
         loss = field.training_loss(rays, target, generator, progress)
         optimizer.zero_grad()
@@ -102,6 +103,14 @@ def train_radiance_field(
                 f"loss {loss.item():.5f}  held-out {psnr_now}  {len(rays)} rays"
             )
     return TrainingResult(field, curve, heldout, [view_psnr(field, view) for view in measured], seconds, cpu_seconds)
+
+
+def _rates(field: Field, settings: FieldConfig) -> list[dict]:
+    """Adam's parameter groups: the tables of hash grids, and the rest."""
+    tables = [module.table for module in field.modules() if isinstance(module, HashGrid)]
+    others = [value for value in field.parameters() if all(value is not table for table in tables)]
+    groups = ((tables, settings.grid_rate), (others, settings.rate))
+    return [{"params": values, "lr": rate, "first_rate": rate} for values, rate in groups]
 
 
 def new_field(kind: str, config: BaselinesConfig, scene: Scene, views: int, seed: int) -> Field:

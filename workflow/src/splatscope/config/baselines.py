@@ -48,10 +48,13 @@ class FieldConfig(Section):
     """Neurons of each hidden layer: one for density, two for colour."""
 
     rate: Rate = 1e-2
-    """Learning rate of Adam at the start."""
+    """Learning rate of Adam for the networks, at the start."""
 
-    rate_end: Rate = 3e-4
-    """The same at the end; in between it falls exponentially."""
+    grid_rate: Rate = 1e-1
+    """The same for the hash grids."""
+
+    rate_decay: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """What both have become at the end, as a share; in between they fall exponentially."""
 
     near_share: Annotated[float, Field(gt=0, lt=1)] = 0.7
     """Rays begin at this share of the distance to the nearest points (5 % quantile) of the training cameras."""
@@ -60,10 +63,10 @@ class FieldConfig(Section):
 class NgpConfig(FieldConfig):
     """Instant-NGP (Müller et al. 2022): a hash grid in a box, and an occupancy grid that says where to look."""
 
-    iterations: Count = 2500
+    iterations: Count = 1000
     """Optimisation steps."""
 
-    samples_per_step: Count = 16384
+    samples_per_step: Count = 8192
     """Samples with a gradient in a step; the number of rays follows from it, as in the paper."""
 
     max_rays: Count = 4096
@@ -107,10 +110,10 @@ class ProposalConfig(HashGridConfig):
 class NerfactoConfig(FieldConfig):
     """Nerfacto (Tancik et al. 2023): proposal sampling in a contracted space, and appearance embeddings."""
 
-    iterations: Count = 2500
+    iterations: Count = 1300
     """Optimisation steps."""
 
-    rays_per_step: Count = 768
+    rays_per_step: Count = 384
     """Rays of a step."""
 
     proposals: tuple[ProposalConfig, ...] = (ProposalConfig(), ProposalConfig(finest_resolution=256))
