@@ -17,7 +17,7 @@ from splatscope.config.mix import MixConfig
 from splatscope.config.paper import PaperConfig
 from splatscope.config.phantom import PhantomConfig
 from splatscope.config.poses import PosesConfig, SfmConfig
-from splatscope.config.proof import ProofConfig
+from splatscope.config.proof import ProofStageConfig
 from splatscope.config.render import RenderConfig
 from splatscope.config.report import ReportConfig
 from splatscope.config.restyle import RestyleConfig
@@ -67,7 +67,7 @@ class Config(Section):
     """Replay of the scene recording against the real frames."""
     baselines: BaselinesConfig = BaselinesConfig()
     """The radiance fields of the paper's Table 1, beside our splats."""
-    proof: ProofConfig = ProofConfig()
+    proof: ProofStageConfig = ProofStageConfig()
     """Detectors and segmenters trained on real, on synthetic and on both kinds of frames."""
     ablation: AblationConfig = AblationConfig()
     """What tracker errors cost, and what each part of the method is worth."""

@@ -60,7 +60,7 @@ class SegmentationConfig(Section):
     """Learning rate of AdamW at the start; it falls to 0."""
 
 
-class ProofConfig(Section):
+class ProofStageConfig(Section):
     """Whether the data is worth training on: the same network on real, on synthetic and on both, tested on real."""
 
     synthetic: Dataset = "sampled"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from splatscope.config.proof import ProofConfig
+from splatscope.config.proof import ProofStageConfig
 
 Arm = Literal["real", "synthetic", "mixed", "added"]
 ARMS: tuple[Arm, ...] = ("real", "synthetic", "mixed")  # of equal size; "added" is real frames beside synthetic ones
@@ -26,7 +26,7 @@ class Run:
         return f"{self.arm}_{self.percent}_{self.fold}"
 
 
-def detector_runs(config: ProofConfig) -> list[Run]:
+def detector_runs(config: ProofStageConfig) -> list[Run]:
     """All trainings of the detector: the equal arms, and the data-efficiency curves when any are wanted."""
     curve = sorted({*config.efficiency_percents, 100}) if config.efficiency_percents else []
     wanted = [(arm, 100) for arm in ARMS]
@@ -34,7 +34,7 @@ def detector_runs(config: ProofConfig) -> list[Run]:
     return [Run(arm, percent, fold) for arm, percent in wanted for fold in range(config.folds)]
 
 
-def segmenter_runs(config: ProofConfig) -> list[tuple[Task, Run]]:
+def segmenter_runs(config: ProofStageConfig) -> list[tuple[Task, Run]]:
     """All trainings of the segmenter; of all classes only where the synthetic frames label tissue."""
     tasks: list[Task] = ["tool"] if config.segmentation.enabled else []
     if tasks and config.synthetic.startswith(("simulated", "mixed_simulated")):

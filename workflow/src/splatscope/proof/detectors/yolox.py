@@ -147,9 +147,7 @@ class _Batches:
         The samples of all passes lie one after the other, so that every batch is full, also of a set smaller than one.
         """
         places = range(step * self.batch, (step + 1) * self.batch)
-        chosen = [
-            self.images[int(self._order(place // len(self.images))[place % len(self.images)])] for place in places
-        ]
+        chosen = [self._image(*divmod(place, len(self.images))) for place in places]
         pixels, targets = [], torch.zeros(self.batch, self.most, 5)
         for row, image in enumerate(chosen):
             labels = np.array([self.labels[int(class_id)] for class_id in image.classes], np.int64)
