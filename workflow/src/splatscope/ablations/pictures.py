@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("Agg")
+import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 
@@ -30,7 +31,7 @@ STYLE = {
 def draw_error_budget(table: pd.DataFrame, out: str | Path) -> None:
     """PNG with mask IoU and PSNR over the position error: a line for each rotation error, and the field distortion.
 
-    `table` as gather_cases makes it. The run without added error is ringed.
+    `table` as gather_cases makes it. Bars are the standard error of the mean over the frames. The run without added error is ringed.
     """
     figure, panels = plt.subplots(1, 2, figsize=(9, 3.4))
     baseline = table[table["study"] == "baseline"].iloc[0]
@@ -59,5 +60,6 @@ def draw_error_budget(table: pd.DataFrame, out: str | Path) -> None:
 
 
 def _line(axes, rows: pd.DataFrame, metric: str, **style) -> None:
-    values = rows[f"{metric}_mean"].astype(float)
-    axes.plot(rows["error_mm"].astype(float), values, linewidth=1.5, **style)
+    columns = rows[["error_mm", f"{metric}_mean", f"{metric}_std", "images"]].astype(float)
+    place, mean, spread, count = columns.to_numpy().T
+    axes.errorbar(place, mean, spread / np.sqrt(count), linewidth=1.5, elinewidth=0.8, capsize=2, **style)

@@ -71,6 +71,7 @@ def _grid(table: pd.DataFrame, metric: str) -> dict:
     worst = max(float(np.nanmax(-changes.to_numpy())), 1e-9)
     return {
         "title": title,
+        "sampling_error": number(_sampling_error(table, metric), digits),
         "degrees": [f"{value:g}" for value in means.columns],
         "rows": [
             {
@@ -89,6 +90,12 @@ def _grid(table: pd.DataFrame, metric: str) -> dict:
             for mm in means.index
         ],
     }
+
+
+def _sampling_error(table: pd.DataFrame, metric: str) -> float:
+    """The greatest standard error of a cell's mean over the frames."""
+    jitter = table[table["study"] == "jitter"]
+    return float((jitter[f"{metric}_std"] / np.sqrt(jitter["images"])).max())
 
 
 def _curves(table: pd.DataFrame) -> dict[str, str]:
