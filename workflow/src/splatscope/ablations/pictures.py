@@ -31,7 +31,8 @@ STYLE = {
 def draw_error_budget(table: pd.DataFrame, out: str | Path) -> None:
     """PNG with mask IoU and PSNR over the position error: a line for each rotation error, and the field distortion.
 
-    `table` as gather_cases makes it. Bars are the standard error of the mean over the frames. The run without added error is ringed.
+    `table` as gather_cases makes it. Bars are the standard error of the mean over the frames. The run without added
+    error is ringed.
     """
     figure, panels = plt.subplots(1, 2, figsize=(9, 3.4))
     baseline = table[table["study"] == "baseline"].iloc[0]
@@ -45,9 +46,8 @@ def draw_error_budget(table: pd.DataFrame, out: str | Path) -> None:
             _line(axes, line, metric, color=colour, marker="o", markersize=4, label=name)
         distorted = pd.concat([baseline.to_frame().T, table[table["study"] == "distortion"]])
         if len(distorted) > 1:
-            _line(
-                axes, distorted, metric, color="#c2571a", marker="s", markersize=4, linestyle="--", label="distortion"
-            )
+            style = {"color": "#c2571a", "marker": "s", "markersize": 4, "linestyle": "--"}
+            _line(axes, distorted, metric, **style, label="distortion")
         if pd.notna(baseline[f"{metric}_mean"]):
             axes.plot(0, baseline[f"{metric}_mean"], "o", ms=11, mfc="none", mec="black", label="as tracked")
         axes.set_xlabel("added position error, RMS mm")
