@@ -1,4 +1,4 @@
-"""The fidelity gate: a restyled frame is kept, made again more carefully, mended, or dropped and counted."""
+"""The fidelity gate: a restyled frame is kept, mended, made again more carefully, or dropped and counted."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Gate:
     def __call__(self, frame: Frame, restyle: Restyle, unstyled: np.ndarray | None = None) -> GateResult:
         """Restyle a frame at falling strengths until every region keeps its score.
 
-        When none does, the try with the fewest failed regions is blended around these with `unstyled` uint8 [H, W, 3],
-        the picture that restyling started from (the raw frame's where absent); when that does not mend it, or would
-        take more than `max_blended` of the image, the frame is dropped.
+        A try that fails is blended around its failed regions with `unstyled` uint8 [H, W, 3], the picture that
+        restyling started from (the raw frame's where absent); when that does not mend it, or would take more than
+        `max_blended` of the image, the next try follows, and after the last the frame is dropped.
         """
         unstyled = frame.rgb if unstyled is None else unstyled
         reference = self.judge.reference(frame)
@@ -55,12 +55,11 @@ class Gate:
             tries.append((strength, image, scores))
             if not self._failed(scores):
                 return self._result("passed", tries, image, scores, strength)
-        strength, image, scores = max(tries, key=lambda item: (-len(self._failed(item[2])), lowest(item[2])))
-        mended, blended = self._mend(reference, image, scores, unstyled)
-        if blended <= self.config.max_blended:
-            mended_scores = self.judge.scores(reference, mended)
-            if not self._failed(mended_scores):
-                return self._result("mended", tries, mended, mended_scores, strength, blended)
+            mended, blended = self._mend(reference, image, scores, unstyled)
+            if blended <= self.config.max_blended:
+                mended_scores = self.judge.scores(reference, mended)
+                if not self._failed(mended_scores):
+                    return self._result("mended", tries, mended, mended_scores, strength, blended)
         return self._result("dropped", tries, None, scores, strength)
 
     def _failed(self, scores: list[RegionScore]) -> list[RegionScore]:
