@@ -39,6 +39,13 @@ def test_mixed_datasets_need_frames_of_both_worlds(folder, run_snakemake):
     assert run.jobs["annotate_dataset"] == 2
 
 
+def test_baselines_train_on_what_splats_are_trained_on(folder, run_snakemake):
+    run = run_snakemake(folder, "--dry-run", "baselines")
+    assert run.code == 0, run.output
+    assert run.jobs["train_baseline"] == 2 * run.jobs["train_splat"] == 4
+    assert run.jobs["render_baseline"] == 2 and run.jobs["evaluate_replay"] == 3
+
+
 def test_background_alone_is_enough(folder, run_snakemake):
     table = "name\trole\tvideo\nsite_video\tbackground\tvideo.mp4\n"
     (folder / "config" / "recordings.tsv").write_text(table)

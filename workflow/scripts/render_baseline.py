@@ -17,5 +17,4 @@ with run_job(snakemake):
         frames_tar=snakemake.output.frames,
         provenance=provenance(snakemake),
         device=params.device,
-        threads=snakemake.threads,
     )

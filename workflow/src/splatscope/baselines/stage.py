@@ -99,7 +99,6 @@ def render_baseline(
     frames_tar: str | Path,
     provenance: dict | None = None,
     device: str = "cpu",
-    threads: int = 1,
 ) -> None:
     """Render the frames of one shard of the replay's scene list from radiance fields; labels as those of splats.
 
@@ -115,9 +114,8 @@ def render_baseline(
     def draw(scene: Scene) -> Frame:
         return field_frame(scene, header, site, tools, config)
 
-    write_shard(
-        frames_tar, drawn_frames(draw, [scene for scene in scenes if scene.shard == shard], threads), provenance
-    )
+    chosen = [scene for scene in scenes if scene.shard == shard]
+    write_shard(frames_tar, drawn_frames(draw, chosen, threads=1), provenance)
 
 
 def field_frame(
