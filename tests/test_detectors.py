@@ -17,7 +17,7 @@ from splatscope.proof.detectors.augmentation import augmentation, sample_of
 from splatscope.proof.detectors.ultralytics_yolo import _write_dataset
 from splatscope.proof.detectors.yolox import learning_rate_factor
 
-QUICK = DetectionConfig(epochs=1, batch=4, learning_rate=4e-3, average_steps=4)
+QUICK = DetectionConfig(epochs=1, batch=4, learning_rate=4e-3)
 
 
 def test_a_detector_learns_to_find_bars():

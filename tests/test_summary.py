@@ -66,6 +66,24 @@ def test_figures_come_from_their_files(tmp_path):
     assert set(figures) == documented
 
 
+def test_figures_of_the_detectors_are_means_over_folds(tmp_path):
+    figures = {"recall": 0.9, "precision": 0.8, "map50": 0.85, "map50_95": 0.6}
+    arms = {
+        arm: {name: {"mean": value - shift, "std": None} for name, value in figures.items()}
+        for arm, shift in (("real", 0.1), ("synthetic", 0.0), ("mixed", 0.05))
+    }
+    (tmp_path / "proof.json").write_text(json.dumps({"detection": arms}))
+    found = write_summary(SummaryInputs(proof=tmp_path / "proof.json"), tmp_path / "summary.json")
+    known = {key: value for key, value in found.items() if key.startswith("proof.") and value is not None}
+    assert known == pytest.approx(
+        {
+            f"proof.{arm}.{name}": figures[name] - shift
+            for arm, shift in (("real", 0.1), ("synthetic", 0.0), ("mixed", 0.05))
+            for name in ("recall", "precision", "map50")
+        }
+    )
+
+
 def test_wall_seconds_is_the_union_of_the_jobs(tmp_path):
     for name, seconds, end in (("a", 10, 110), ("b", 5, 108), ("c", 10, 115), ("d", 3, 1000)):
         fake.write_benchmark(tmp_path / f"{name}.tsv", seconds, end)

@@ -46,6 +46,15 @@ def test_baselines_train_on_what_splats_are_trained_on(folder, run_snakemake):
     assert run.jobs["render_baseline"] == 2 and run.jobs["evaluate_replay"] == 3
 
 
+def test_detectors_are_trained_only_when_asked_for(folder, run_snakemake):
+    settings = "proof={'folds': 2, 'efficiency_percents': [50], 'segmentation': {'enabled': False}}"
+    run = run_snakemake(folder, "--dry-run", "proof", "--config", settings)
+    assert run.code == 0, run.output
+    assert run.jobs["train_detector"] == 2 * (3 + 1 + 2) and "train_proof_segmenter" not in run.jobs
+    assert run.jobs["gather_real_images"] == 2 and run.jobs["evaluate_proof"] == 1
+    assert "train_splat" in run.jobs and "write_report" not in run.jobs
+
+
 def test_background_alone_is_enough(folder, run_snakemake):
     table = "name\trole\tvideo\nsite_video\tbackground\tvideo.mp4\n"
     (folder / "config" / "recordings.tsv").write_text(table)
@@ -102,7 +111,7 @@ def test_the_papers_page_leaves_out_what_is_not_wanted(folder, run_snakemake):
     assert "ablate_case" in run.jobs and not {"train_baseline", "train_detector"} & set(run.jobs)
 
 
-def test_the_default_run_trains_no_detector(folder, run_snakemake):
+def test_the_default_run_makes_none_of_the_papers_page(folder, run_snakemake):
     jobs = run_snakemake(folder, "--dry-run").jobs
     assert "write_report" in jobs
     assert not {"ablate_case", "train_baseline", "train_detector", "write_paper"} & set(jobs)

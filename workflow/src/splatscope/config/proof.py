@@ -33,12 +33,10 @@ class DetectionConfig(Section):
     """Passes over a training set of `proof.images` images. Smaller and larger sets get as many steps, not passes."""
     batch: int = Field(default=8, ge=2)
     """Images in a training step."""
-    learning_rate: float = Field(default=2e-3, gt=0)
+    learning_rate: float = Field(default=3e-3, gt=0)
     """Learning rate of AdamW at its highest; it rises over the first tenth of the steps and falls as a cosine."""
     weight_decay: float = Field(default=5e-4, ge=0)
     """Weight decay of AdamW."""
-    average_steps: float = Field(default=20.0, ge=0)
-    """The weights that are kept are an exponential average over about this many last steps. 0: no average."""
     min_confidence: float = Field(default=0.001, ge=0, lt=1)
     """Detections of a lower confidence are dropped."""
     nms_iou: float = Field(default=0.6, gt=0, le=1)
@@ -77,9 +75,9 @@ class ProofStageConfig(Section):
     efficiency_percents: tuple[int, ...] = (10, 25, 50)
     """Shares of `images` real frames, in percent, from which detectors also learn, alone and beside `images` synthetic
     frames. 100 is always among them. Empty: no data-efficiency curves."""
-    width: int = Field(default=256, ge=64)
+    width: int = Field(default=160, ge=64)
     """Width in pixels at which the networks see images; a multiple of 32."""
-    height: int = Field(default=224, ge=64)
+    height: int = Field(default=128, ge=64)
     """Height; images are scaled to fit and padded. A multiple of 32."""
     bootstrap_samples: int = Field(default=1000, ge=100)
     """Resamples behind each bootstrap interval (count)."""

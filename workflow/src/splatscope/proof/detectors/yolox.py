@@ -83,7 +83,7 @@ def train_yolox(
     device: torch.device | str = "cpu",
     progress: Callable[[int, int, float], None] | None = None,
 ) -> YoloxDetector:
-    """See `train_detector`. AdamW with warm-up and cosine; what is kept is the average of the last weights."""
+    """See `train_detector`. AdamW with warm-up and cosine."""
     if not len(images):
         raise InputError("detector", found="no images", expected="one or more", remedy="raise proof.images")
     device = torch.device(device)
@@ -92,8 +92,8 @@ def train_yolox(
         network = LibreYOLOXModel(SIZES[config.detector], len(class_ids))
         network.init_weights()
         network = network.to(device, memory_format=torch.channels_last).train()
-        averaged = _fit(network, _Batches(images, class_ids, config.batch, seed), config, steps, device, progress)
-    return YoloxDetector(averaged, class_ids, config)
+        _fit(network, _Batches(images, class_ids, config.batch, seed), config, steps, device, progress)
+    return YoloxDetector(network, class_ids, config)
 
 
 def learning_rate_factor(step: int, steps: int) -> float:
@@ -105,18 +105,15 @@ def learning_rate_factor(step: int, steps: int) -> float:
     return LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * share))
 
 
-def _fit(network, batches: _Batches, config: DetectionConfig, steps: int, device, progress) -> LibreYOLOXModel:
+def _fit(network, batches: _Batches, config: DetectionConfig, steps: int, device, progress) -> None:
     decayed = [value for value in network.parameters() if value.ndim > 1]
     others = [value for value in network.parameters() if value.ndim <= 1]  # biases and normalisation
     optimizer = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}],
         lr=config.learning_rate,
+        fused=True,
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps))
-    decay = config.average_steps / (1 + config.average_steps)
-    averaged = torch.optim.swa_utils.AveragedModel(
-        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(decay), use_buffers=True
-    )
     for step in range(steps):
         pixels, targets = batches(step)
         pixels = pixels.to(device).contiguous(memory_format=torch.channels_last)
@@ -126,10 +123,8 @@ def _fit(network, batches: _Batches, config: DetectionConfig, steps: int, device
         torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0)
         optimizer.step()
         schedule.step()
-        averaged.update_parameters(network)
         if progress:
             progress(step + 1, steps, float(loss.detach()))
-    return averaged.module
 
 
 class _Batches:
