@@ -7,10 +7,10 @@ from diffusers import AutoencoderTiny, ControlNetModel, StableDiffusionControlNe
 from safetensors.torch import load_file
 from transformers import CLIPTokenizer
 
-from splatscope.classes import read_class_table
+from splatscope.classes import read_class_table, voc_colours
 from splatscope.errors import InputError
 from splatscope.files import read_json
-from splatscope.restyle.conditions import SCENE_CHANNELS, voc_colours
+from splatscope.restyle.conditions import SCENE_CHANNELS
 from splatscope.restyle.mini import __main__ as command
 from splatscope.restyle.mini.autoencoder import Taef2, fold_moments, psnr, start_from
 from splatscope.restyle.mini.captions import REAL, SIMULATED, caption, vocabulary
@@ -26,7 +26,7 @@ from splatscope.restyle.mini.material import (
 )
 from splatscope.restyle.mini.networks import MiniShape, write_tokenizer
 from splatscope.restyle.mini.training import Recipe, Training
-from splatscope.restyle.mini.weak_conditions import FAT, GRASPER, LIVER, guess_classes, guess_scene
+from splatscope.restyle.weak_conditions import FAT, GRASPER, LIVER, guess_classes, guess_scene
 from splatscope.shards import Frame, write_shard
 
 TINY = MiniShape(

@@ -7,10 +7,11 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from splatscope.classes import voc_colours
 from splatscope.config.restyle import RestyleConfig
 from splatscope.errors import InputError
 from splatscope.geometry import Camera
-from splatscope.restyle.conditions import EXACT, condition_channels, condition_image, voc_colours
+from splatscope.restyle.conditions import EXACT, condition_channels, condition_image
 from splatscope.restyle.detectors import ESTIMATED, Detectors
 from splatscope.restyle.letterbox import Letterbox
 from splatscope.restyle.prompts import frame_prompt
@@ -36,7 +37,7 @@ def make_frame(**changes) -> Frame:
     return replace(frame, **changes)
 
 
-@pytest.mark.parametrize("name", [*EXACT, "scene"])
+@pytest.mark.parametrize("name", [*EXACT, "scene", "scene_estimated"])
 def test_shape_range_and_type(name):
     image = condition_image(name, make_frame())
     assert image.shape == (HEIGHT, WIDTH, condition_channels(name)) and image.dtype == np.float32

@@ -1,4 +1,4 @@
-"""restyle.sampler against diffusers' own pipelines, and what these do not have: guides, tiles, memory that runs out."""
+"""restyle.sampler against diffusers' own pipelines; and strength by pixel, tiles, memory that runs out."""
 
 from dataclasses import replace
 
@@ -12,12 +12,12 @@ from splatscope.config.restyle import ControlNetSetting, SamplerConfig
 from splatscope.errors import InputError
 from splatscope.restyle.base_model import load_base_model
 from splatscope.restyle.denoiser import Denoiser, MemoryLimit, blend_window, tile_starts
-from splatscope.restyle.sampler import clean_latents, first_step, model_output, restyle_batch
+from splatscope.restyle.sampler import first_step, model_output, restyle_batch
 
 DEPTH = ControlNetSetting(model="controlnet_depth", condition="depth", weight=0.65)
 EDGE = ControlNetSetting(model="controlnet_edge", condition="soft_edge", weight=0.45)
 PROMPTS = ["a real laparoscopy", "simulated liver style"]
-CONFIG = SamplerConfig(steps=6, strength=0.65, guidance_scale=4.0, negative_prompt="simulated", batch_size=2)
+CONFIG = SamplerConfig(steps=6, strength=0.65, detail=0, guidance_scale=4.0, negative_prompt="simulated", batch_size=2)
 
 
 @pytest.fixture(scope="module")
@@ -132,52 +132,60 @@ def test_first_step_takes_at_least_one_step():
 
 
 @pytest.mark.parametrize("name, scheduler", [("sd", "dpmpp_2m_karras"), ("sd", "euler"), ("v", "ddim")])
-def test_guide_that_changes_nothing(models, name, scheduler):
-    """An identity guide gives the same picture: clean latents and the U-Net's output are one another's inverse."""
+def test_one_strength_for_all_pixels_is_the_frames(models, name, scheduler):
     model = replace(models[name], controlnets=())
     config = CONFIG.model_copy(update={"scheduler": scheduler})
     given = model, pictures(2, 64, 64), [], PROMPTS, config, noise_for(model, 2, 64, 64)
+    everywhere = np.full((2, 64, 64), config.strength, np.float32)
+    np.testing.assert_array_equal(restyle_batch(*given, strength=everywhere), restyle_batch(*given))
+
+
+def final_latents(monkeypatch, model, images, config, strength):
+    """What restyle_batch decodes at the end: decoders with attention mix parts that the sampler kept apart."""
     seen = []
+    decode = type(model).decode_latents
+    monkeypatch.setattr(
+        type(model), "decode_latents", lambda self, latents: seen.append(latents) or decode(self, latents)
+    )
+    restyle_batch(model, images, [], ["liver"], config, noise_for(model, 1, 64, 64), strength=strength)
+    return seen[0]
 
-    def watch(step, predicted):
-        seen.append((step, tuple(predicted.shape)))
-        return predicted
 
-    np.testing.assert_allclose(restyle_batch(*given, guide=watch), restyle_batch(*given), atol=1e-4)
-    assert seen == [(step, (2, 4, 8, 8)) for step in range(first_step(6, 0.65), 6)]
-
-
+@pytest.mark.parametrize("name", ["sd", "v"])
 @pytest.mark.parametrize("scheduler", ["dpmpp_2m_karras", "dpmpp_2m", "euler"])
-def test_guide_leads_where_it_wants(plain, scheduler):
-    """A guide that insists on other latents ends at the picture of these."""
+def test_what_has_no_strength_stays(monkeypatch, models, name, scheduler):
+    model, images = replace(models[name], controlnets=()), pictures(1, 64, 64)
+    strength = np.zeros((1, 64, 64), np.float32)
+    strength[:, :, 32:] = 0.8
     config = CONFIG.model_copy(update={"scheduler": scheduler})
-    images, wanted = pictures(1, 64, 64), plain.encode_images(pictures(1, 64, 64, seed=9))
-    given = plain, images, [], ["liver"], config, noise_for(plain, 1, 64, 64)
-    restyled = restyle_batch(*given, guide=lambda step, predicted: wanted)
-    np.testing.assert_allclose(restyled, plain.decode_latents(wanted), atol=1e-4)
+    clean = model.encode_images(images)
+    found = final_latents(monkeypatch, model, images, config, strength)
+    torch.testing.assert_close(found[..., :4], clean[..., :4], atol=1e-4, rtol=1e-4)
+    assert (found - clean)[..., 4:].abs().mean() > 0.05
 
 
-def test_guide_sees_frames_that_have_not_begun_as_they_came(plain):
-    images = pictures(2, 64, 80)
-    clean, seen = plain.encode_images(images), {}
+def test_weaker_parts_change_less(monkeypatch, plain):
+    """Half of the picture begins at a later step than the other half."""
+    images, strength = pictures(1, 64, 64), np.full((1, 64, 64), 0.9, np.float32)
+    strength[:, :, 32:] = 0.2
+    change = (final_latents(monkeypatch, plain, images, CONFIG, strength) - plain.encode_images(images)).abs()
+    assert 0.01 < change[..., 4:].mean() < 0.5 * change[..., :4].mean()
 
-    def watch(step, predicted):
-        seen[step] = (predicted - clean).abs().amax(dim=(1, 2, 3))
-        return predicted
 
-    strength = np.array([1.0, 0.5])
-    restyle_batch(plain, images, [], ["liver"] * 2, CONFIG, noise_for(plain, 2), guide=watch, strength=strength)
-    assert all((seen[step] > 0).tolist() == [True, step >= 3] for step in range(6))
+def test_detail_that_the_autoencoder_loses_comes_back(plain):
+    images, noise = pictures(2, 64, 64), noise_for(plain, 2, 64, 64)
+    without = restyle_batch(plain, images, [], PROMPTS, CONFIG, noise)
+    lost = images - plain.decode_latents(plain.encode_images(images))
+    restored = restyle_batch(plain, images, [], PROMPTS, CONFIG.model_copy(update={"detail": 0.5}), noise)
+    np.testing.assert_allclose(restored, (without + 0.5 * lost).clip(0, 1), atol=1e-5)
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
-def test_clean_latents_and_output_are_inverse(prediction):
+def test_output_that_predicts_clean_latents(prediction):
     alpha, sigma = 0.8, 0.6
     clean, noise = standard_noise(2, 4, 8, 8), standard_noise(2, 4, 8, 8, seed=1)
-    noisy = alpha * clean + sigma * noise
     output = noise if prediction == "epsilon" else alpha * noise - sigma * clean  # Salimans and Ho 2022
-    torch.testing.assert_close(clean_latents(prediction, noisy, output, alpha, sigma), clean)
-    torch.testing.assert_close(model_output(prediction, noisy, clean, alpha, sigma), output)
+    torch.testing.assert_close(model_output(prediction, alpha * clean + sigma * noise, clean, alpha, sigma), output)
 
 
 def test_odd_sizes_are_padded_and_cropped(models):
@@ -374,7 +382,7 @@ BAD = {
     "noise of another size": ({"noise": standard_noise(1, 4, 8, 9)}, r"noise \[1, 4, 8, 8\], got \[1, 4, 8, 9\]"),
     "prompts": ({"prompts": []}, "expected 1 prompts, got 0"),
     "strength": ({"strength": np.array([0.0])}, "above 0"),
-    "guide": ({"guide": lambda step, predicted: predicted[:, :2]}, "expected the guide to return"),
+    "strengths of another size": ({"strength": np.ones((1, 8, 8), np.float32)}, r"strength \[1, 64, 64\]"),
 }
 
 

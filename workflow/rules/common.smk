@@ -112,7 +112,12 @@ def shipped(path):
 def restyle_settings(variant):
     """The settings of a variant of restyle, paths resolved."""
     chosen = CONFIG.restyle.variant(variant)
-    return chosen.model_copy(update={"model": shipped(chosen.model)}).model_dump(mode="json")
+    places = {
+        "model": shipped(chosen.model),
+        "look": shipped(chosen.look),
+        "loras": [lora.model_copy(update={"path": shipped(lora.path)}) for lora in chosen.loras],
+    }
+    return chosen.model_copy(update=places).model_dump(mode="json")
 
 
 def weight_files(place):
@@ -124,8 +129,9 @@ def style_files(variant):
     """Weights that a variant of restyle reads; a LoRA may be one that train_style is still to make."""
     chosen = CONFIG.restyle.variant(variant)
     folders = [shipped(chosen.model), *(net.model for net in chosen.controlnets)]
-    loras = [lora.path for lora in chosen.loras if lora.path.endswith(".safetensors")]
-    return sorted({file for folder in folders for file in weight_files(folder)} | set(loras))
+    loras = [shipped(lora.path) for lora in chosen.loras if lora.path.endswith(".safetensors")]
+    look = [file for file in [shipped(chosen.look)] if Path(file).is_file()]
+    return sorted({file for folder in folders for file in weight_files(folder)} | {*loras, *look})
 
 
 def proof_settings():

@@ -14,5 +14,5 @@ with run_job(snakemake):
         Path(snakemake.output.coco).parent,
         name=snakemake.wildcards.dataset,
         seed=params.seed,
-        scene_list=files.scenes or None,
+        scene_list=next(iter(files.scenes), None),
     )

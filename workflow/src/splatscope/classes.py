@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from splatscope.errors import InputError
 
 BACKGROUND_ID = 0
 IGNORE_ID = 255
+INSTRUMENTS = ("grasper", "l-hook electrocautery", "needle driver", "scissors", "clip applier", "clip")
+"""Names in the class table of what is made of metal and not of tissue."""
 
 
 def read_class_table(path: str | Path) -> dict[str, int]:
@@ -43,3 +47,14 @@ def read_class_table(path: str | Path) -> dict[str, int]:
     if table.get("background") != BACKGROUND_ID:
         raise InputError(path, found="no class 'background' with id 0", expected="id 0 for background", remedy=remedy)
     return table
+
+
+def voc_colours() -> np.ndarray:
+    """float32 [256, 3]: the PASCAL VOC colour map, which spreads the bits of a class id over the channels."""
+    ids = np.arange(256, dtype=np.uint8)
+    colours = np.zeros((256, 3), np.uint8)
+    for bit in range(8):
+        for channel in range(3):
+            if 3 * bit + channel < 8:
+                colours[:, channel] |= ((ids >> (3 * bit + channel)) & 1) << (7 - bit)
+    return colours.astype(np.float32) / 255

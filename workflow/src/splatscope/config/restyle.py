@@ -15,6 +15,7 @@ ConditionName = Literal[
     "soft_edge",
     "labels",
     "scene",
+    "scene_estimated",
     "depth_estimated",
     "soft_edge_hed",
     "soft_edge_pidinet",
@@ -31,7 +32,7 @@ class ControlNetSetting(Section):
     condition: ConditionName = "scene"
     """What it is shown. Exact, from the frame's maps: depth, normals, soft_edge, labels, or scene (all four in eight
     channels, for ControlNets of our own). Estimated from the picture: depth_estimated (MiDaS), soft_edge_hed,
-    soft_edge_pidinet, canny."""
+    soft_edge_pidinet, canny, scene_estimated (guessed from colours, as the small model's real frames were)."""
 
     weight: float = Field(1.0, ge=0, le=2)
     """Factor of what it adds to the U-Net."""
@@ -58,6 +59,9 @@ class SamplerConfig(Section):
 
     strength: float = Field(0.6, gt=0, le=1)
     """How far back towards noise an image goes before it is denoised: 0 leaves it as it is, 1 forgets it."""
+
+    detail: float = Field(0.25, ge=0, le=1)
+    """Share that is given back of the detail that the model's autoencoder loses of the image."""
 
     guidance_scale: float = Field(1.0, ge=1, le=30)
     """Classifier-free guidance (Ho and Salimans 2022); 1 is none, and half the work."""
@@ -123,6 +127,13 @@ class RestyleConfig(Section):
     sampler: SamplerConfig = SamplerConfig()
     """How an image is denoised."""
 
+    instrument_strength: float = Field(0.2, ge=0, le=1)
+    """Strength where instruments are seen, when below the sampler's: their shape is what labels are made of."""
+
+    look: str = "resources/mini/look.safetensors"
+    """Folder of real frames (PNG or JPEG), or a .safetensors of their colours and their contrast at each scale: tissue
+    is given these colours before diffusion, and what the model drew this contrast. Empty: neither."""
+
     prompt: str = "real laparoscopy"
     """What every frame is to look like, with the trigger words of the LoRAs."""
 
@@ -148,6 +159,9 @@ class RestyleConfig(Section):
     variants: dict[str, dict[str, Any]] = {
         "warped_noise": {"gate": {"limit": 0.0}, "consistency": "warped_noise"},
         "no_controlnet": {"gate": {"limit": 0.0}, "controlnets": []},
+        "estimated_conditions": {"gate": {"limit": 0.0}, "controlnets": [{"condition": "scene_estimated"}]},
+        "no_look": {"gate": {"limit": 0.0}, "look": ""},
+        "lora": {"gate": {"limit": 0.0}, "loras": [{"path": "resources/mini/lora_real.safetensors"}]},
     }
     """Settings that the target restyle_ablation compares with, each by what it changes in this section."""
 

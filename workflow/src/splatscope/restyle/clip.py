@@ -17,6 +17,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Literal, get_args
 
+import cv2
 import numpy as np
 import torch
 
@@ -30,16 +31,24 @@ from splatscope.restyle.surface_noise import LatentGrid, fresh_noise, surface_no
 from splatscope.shards import Frame
 
 Mode = Literal["none", "warped_noise", "full"]
+SEAM_PX = 1.0  # softness of the border round what may not change
 RETRY_TRUST = 0.5  # factor for each time that a frame was refused
+
+
+def own_picture(frame: Frame) -> np.ndarray:
+    """float32 [H, W, 3] in 0..1: the frame's picture as it is."""
+    return to_float(frame.rgb)
 
 
 class ClipRestyler:
     """Restyles the frames of one clip, in their order: `propose`, as often as it takes, then `accept` or `drop`.
 
     conditions_of gives one float32 [H, W, C] in 0..1 per ControlNet of the model, prompt_of the prompt, reference_of
-    the picture float32 [H, W, 3] for reference-only control (needed when the config gives it weight). `scene` names the
-    clip: noise derives from it, the seed and the frame. `canvas_px`: side of the square that frames are letterboxed
-    into; None: their own size.
+    the picture float32 [H, W, 3] for reference-only control (needed when the config gives it weight). picture_of gives
+    the picture float32 [H, W, 3] that a frame starts from, its own where absent; strength_limit_of the highest strength
+    float32 [H, W] in 0..1 of each pixel: what may not change at all stays that picture; `finish` changes a picture
+    float32 [H, W, 3] that the model drew. `scene` names the clip: noise derives from it, the seed and the frame.
+    `canvas_px`: side of the square that frames are letterboxed into; None: their own size.
     """
 
     def __init__(
@@ -54,12 +63,16 @@ class ClipRestyler:
         scene: str,
         canvas_px: int | None = None,
         reference_of: Callable[[Frame], np.ndarray] | None = None,
+        picture_of: Callable[[Frame], np.ndarray] = own_picture,
+        strength_limit_of: Callable[[Frame], np.ndarray] | None = None,
+        finish: Callable[[np.ndarray], np.ndarray] | None = None,
     ):
         if mode not in get_args(Mode):
             raise ValueError(f"expected one of {', '.join(get_args(Mode))}, got {mode!r}")
         self.mode, self.batch_size = mode, config.batch_size
         self._model, self._config = model, config
         self._conditions_of, self._prompt_of, self._reference_of = conditions_of, prompt_of, reference_of
+        self.picture_of, self._strength_limit_of, self._finish = picture_of, strength_limit_of, finish
         self._seed, self._scene, self._canvas_px = seed, scene, canvas_px
         self._propagation = Propagation() if mode == "full" else None
 
@@ -72,7 +85,10 @@ class ClipRestyler:
         if self._propagation is None:
             return drawn
         foretold = self._propagation.foretell(frame)
-        return blend(replace(foretold, trust=foretold.trust * np.float32(RETRY_TRUST**attempt)), drawn)
+        trust = foretold.trust * np.float32(RETRY_TRUST**attempt)
+        if self._strength_limit_of is not None:  # what hardly changes need not be carried
+            trust = trust * np.minimum(self._strength_limit_of(frame) / np.float32(self._config.strength), 1)
+        return blend(replace(foretold, trust=trust), drawn)
 
     def accept(self, frame: Frame, image: np.ndarray) -> None:
         """The frame is finished, and the next may be carried from it: float32 [H, W, 3] in 0..1."""
@@ -88,7 +104,7 @@ class ClipRestyler:
         """float32 [N, H, W, 3]: frames of one size as the model draws them, nothing carried."""
         noise_of = fresh_noise if self.mode == "none" else surface_noise
         fit = _Fit(self._model, *frames[0].rgb.shape[:2], self._canvas_px)
-        images = np.stack([fit.apply(to_float(frame.rgb)) for frame in frames])
+        pictures = [self.picture_of(frame) for frame in frames]
         noise = np.stack(
             [
                 noise_of(frame, fit.grid, fit.channels, seed=self._seed, scene=self._scene, attempt=attempt)
@@ -99,18 +115,31 @@ class ClipRestyler:
         references = None
         if self._config.reference_weight > 0 and self._reference_of is not None:
             references = np.stack([fit.apply(self._reference_of(frame)) for frame in frames])
+        strengths = np.full(len(frames), self._config.strength if strength is None else strength)
+        limits = None
+        if self._strength_limit_of is not None:
+            highest = np.float32(strengths[0])
+            limits = [np.minimum(self._strength_limit_of(frame), highest)[..., None] for frame in frames]
         drawn = restyle_batch(
             self._model,
-            images,
+            np.stack([fit.apply(picture) for picture in pictures]),
             [np.stack([fit.apply(value) for value in values]) for values in conditions],
             [self._prompt_of(frame) for frame in frames],
             self._config,
             torch.from_numpy(noise),
-            strength=None if strength is None else np.full(len(frames), strength),
+            strength=strengths if limits is None else np.stack([fit.apply(limit)[..., 0] for limit in limits]),
             references=references,
             seeds=[zlib.crc32(f"{self._seed} {self._scene} {frame.key} {attempt}".encode()) for frame in frames],
         )
-        return np.stack([fit.undo(image) for image in drawn])
+        drawn = [fit.undo(image) for image in drawn]
+        drawn = np.stack(drawn if self._finish is None else [self._finish(image) for image in drawn])
+        return drawn if limits is None else _keep_what_may_not_change(drawn, pictures, limits)
+
+
+def _keep_what_may_not_change(drawn: np.ndarray, pictures: Sequence[np.ndarray], limits) -> np.ndarray:
+    changing = (cv2.GaussianBlur((limit > 0).astype(np.float32), (0, 0), SEAM_PX) for limit in limits)
+    share = np.stack(list(changing))[..., None]
+    return drawn * share + np.stack(pictures) * (1 - share)
 
 
 class _Fit:

@@ -10,13 +10,16 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from splatscope.classes import voc_colours
 from splatscope.errors import InputError
 from splatscope.geometry import Camera
 from splatscope.restyle.detectors import ESTIMATED, Detectors
+from splatscope.restyle.weak_conditions import guess_scene
 from splatscope.shards import Frame
 
 EXACT = ("depth", "normals", "soft_edge", "labels")
 SCENE = "scene"
+SCENE_ESTIMATED = "scene_estimated"
 SCENE_CHANNELS = 8  # depth, normals x 3, soft edge, labels x 3
 DEPTH_RANGE_MM = (35.0, 250.0)  # an endoscope's working distances; fixed, so that a clip does not flicker
 
@@ -26,8 +29,8 @@ _EDGE_BLUR_PX = 0.8  # of a picture 256 pixels high; ControlNets for soft edges 
 
 
 def condition_channels(name: str) -> int:
-    """Channels of a condition: 8 for "scene", 3 for every other."""
-    return SCENE_CHANNELS if name == SCENE else 3
+    """Channels of a condition: 8 for "scene" and "scene_estimated", 3 for every other."""
+    return SCENE_CHANNELS if name in (SCENE, SCENE_ESTIMATED) else 3
 
 
 def condition_image(
@@ -46,6 +49,7 @@ def condition_image(
     soft_edge  outlines of classes and instances, steps of depth, creases; three equal channels.
     labels     class colours of the PASCAL VOC colour map.
     scene      [H, W, 8]: depth, normals, soft_edge, labels, for ControlNets of our own.
+    scene_estimated  the same guessed from the picture's colours (`weak_conditions`), to see what exact maps are worth.
 
     Any of ESTIMATED is drawn by `detectors` from the picture alone. Raises InputError when the frame lacks a map that
     is needed, ValueError for an unknown name.
@@ -65,18 +69,9 @@ def condition_image(
     if name == SCENE:
         depth, edge = _inverse_depth(frame, depth_range_mm), _soft_edge(frame)
         return np.dstack([depth, _normal_colours(frame), edge, _label_colours(frame)])
-    raise ValueError(f"expected one of {[*EXACT, SCENE, *ESTIMATED]}, got {name!r}")
-
-
-def voc_colours() -> np.ndarray:
-    """float32 [256, 3]: the PASCAL VOC colour map, which spreads the bits of a class id over the channels."""
-    ids = np.arange(256, dtype=np.uint8)
-    colours = np.zeros((256, 3), np.uint8)
-    for bit in range(8):
-        for channel in range(3):
-            if 3 * bit + channel < 8:
-                colours[:, channel] |= ((ids >> (3 * bit + channel)) & 1) << (7 - bit)
-    return colours.astype(np.float32) / 255
+    if name == SCENE_ESTIMATED:
+        return guess_scene(frame.rgb)[0].astype(np.float32) / 255
+    raise ValueError(f"expected one of {[*EXACT, SCENE, SCENE_ESTIMATED, *ESTIMATED]}, got {name!r}")
 
 
 def _need(frame: Frame, name: str, condition: str) -> np.ndarray:

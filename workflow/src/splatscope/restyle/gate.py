@@ -1,4 +1,4 @@
-"""The fidelity gate: a restyled frame is kept, made again more carefully, mended, or dropped and counted."""
+"""The fidelity gate: a restyled frame is kept, mended, made again more carefully, or dropped and counted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class GateResult:
 
     outcome: "passed", "mended" or "dropped"; score: the lowest of its regions', of the image that is given out (of the
     last try for a dropped frame; None when nothing could be judged); limit; strength; tries; try_scores: the lowest
-    score of each try; blended: share of the image's pixels that were taken from the raw frame; regions: every
+    score of each try; blended: share of the image's pixels that were taken from the unstyled picture; regions: every
     region's `RegionScore.as_dict()`.
     """
 
@@ -39,12 +39,14 @@ class Gate:
         self.judge, self.config = judge, config
         self.strengths = [strength * factor for factor in config.strength_factors]
 
-    def __call__(self, frame: Frame, restyle: Restyle) -> GateResult:
+    def __call__(self, frame: Frame, restyle: Restyle, unstyled: np.ndarray | None = None) -> GateResult:
         """Restyle a frame at falling strengths until every region keeps its score.
 
-        When none does, the try with the fewest failed regions is blended with the raw frame around these; when that
-        does not mend it, or would take more than `max_blended` of the image, the frame is dropped.
+        A try that fails is blended around its failed regions with `unstyled` uint8 [H, W, 3], the picture that
+        restyling started from (the raw frame's where absent); when that does not mend it, or would take more than
+        `max_blended` of the image, the next try follows, and after the last the frame is dropped.
         """
+        unstyled = frame.rgb if unstyled is None else unstyled
         reference = self.judge.reference(frame)
         tries: list[tuple[float, np.ndarray, list[RegionScore]]] = []
         for attempt, strength in enumerate(self.strengths):
@@ -53,21 +55,22 @@ class Gate:
             tries.append((strength, image, scores))
             if not self._failed(scores):
                 return self._result("passed", tries, image, scores, strength)
-        strength, image, scores = max(tries, key=lambda item: (-len(self._failed(item[2])), lowest(item[2])))
-        mended, blended = self._mend(reference, image, scores)
-        if blended <= self.config.max_blended:
-            mended_scores = self.judge.scores(reference, mended)
-            if not self._failed(mended_scores):
-                return self._result("mended", tries, mended, mended_scores, strength, blended)
+            mended, blended = self._mend(reference, image, scores, unstyled)
+            if blended <= self.config.max_blended:
+                mended_scores = self.judge.scores(reference, mended)
+                if not self._failed(mended_scores):
+                    return self._result("mended", tries, mended, mended_scores, strength, blended)
         return self._result("dropped", tries, None, scores, strength)
 
     def _failed(self, scores: list[RegionScore]) -> list[RegionScore]:
         return [score for score in scores if score.score < self.config.limit]
 
-    def _mend(self, reference: Reference, image: np.ndarray, scores: list[RegionScore]) -> tuple[np.ndarray, float]:
-        """The image with the raw frame laid in where a failed region lost its edge or its class, and how much."""
+    def _mend(
+        self, reference: Reference, image: np.ndarray, scores: list[RegionScore], unstyled: np.ndarray
+    ) -> tuple[np.ndarray, float]:
+        """The image with the unstyled one laid in where a failed region lost its edge or its class, and how much."""
         failed = {(score.class_id, score.instance) for score in self._failed(scores)}
-        raw, height, width = reference.frame.rgb, *image.shape[:2]
+        height, width = image.shape[:2]
         scale = scale_of(width)
         predicted = self.judge.segmenter.predict(image[None])[0]
         lost = np.zeros((height, width), np.uint8)
@@ -81,7 +84,7 @@ class Gate:
         radius = round(REACH_PX / 2 * scale)
         ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
         share = cv2.GaussianBlur(cv2.dilate(lost, ellipse).astype(np.float32), (0, 0), radius / 2)
-        mixed = share[..., None] * raw + (1 - share[..., None]) * image
+        mixed = share[..., None] * unstyled + (1 - share[..., None]) * image
         return np.rint(mixed).astype(np.uint8), float(share.mean())
 
     def _result(self, outcome: str, tries, image, scores, strength: float, blended: float = 0.0) -> GateResult:

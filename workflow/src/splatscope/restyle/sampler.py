@@ -1,12 +1,13 @@
-"""Image-to-image diffusion with ControlNets, in a loop of our own: a guide may change the predicted clean latents at
-each step, every frame has its own strength and its own noise, and memory that runs out costs time, not the run.
+"""Image-to-image diffusion with ControlNets, in a loop of our own: every frame, and every part of it, has its own
+strength, every frame its own noise, and memory that runs out costs time, not the run.
 
-SDEdit (Meng et al. 2022): an image is encoded, noised as far as its strength says, and denoised from there.
+SDEdit (Meng et al. 2022): an image is encoded, noised as far as its strength says, and denoised from there. Where parts
+of it differ in strength, the weaker ones stay what they are until their step comes (Levin and Fried 2023).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import diffusers
 import numpy as np
@@ -15,10 +16,6 @@ import torch
 from splatscope.config.restyle import SamplerConfig
 from splatscope.restyle.base_model import LatentDiffusion
 from splatscope.restyle.denoiser import Denoiser, MemoryLimit
-
-Guide = Callable[[int, torch.Tensor], torch.Tensor]
-"""(index of the step in the whole schedule, predicted clean latents [N, C, h, w] of all frames) -> those to go on with.
-A frame whose strength has it begin later is shown as it came, and what is returned for it is not used."""
 
 _SCHEDULERS = {
     "dpmpp_2m_karras": (diffusers.DPMSolverMultistepScheduler, {"use_karras_sigmas": True}),
@@ -36,7 +33,6 @@ def restyle_batch(
     prompts: Sequence[str],
     config: SamplerConfig,
     noise: torch.Tensor,
-    guide: Guide | None = None,
     strength: np.ndarray | None = None,
     *,
     references: np.ndarray | None = None,
@@ -47,7 +43,7 @@ def restyle_batch(
     images      float32 [N, H, W, 3] in 0..1 sRGB; padded by their edges to what the U-Net takes, and cropped back
     conditions  one float32 [N, H, W, C] in 0..1 per ControlNet of the model, in its order
     noise       standard normal [N, *model.latent_shape(H, W)]
-    strength    [N] above 0 to 1; config.strength where not given
+    strength    [N] above 0 to 1, or float32 [N, H, W] in 0..1 for every pixel; config.strength where not given
     references  float32 [N, H, W, 3] for reference-only control; needed when config.reference_weight is above 0
     seeds       of each frame's own draws; needed by ancestral schedulers
 
@@ -71,7 +67,11 @@ def restyle_batch(
         encoded = torch.cat(limit.run(count, lambda rows: model.encode_images(_pad(references[rows], padded))))
         denoiser.set_references(encoded, noise)
 
-    strengths = np.full(count, config.strength) if strength is None else np.asarray(strength, float)
+    strengths = np.full(count, config.strength) if strength is None else np.asarray(strength, np.float32)
+    starts = None
+    if strengths.ndim == 3:
+        starts = _latent_starts(config.steps, _pad(strengths[..., None], padded), clean.shape[2:]).to(model.device)
+        strengths = strengths.max(axis=(1, 2))
     trajectories = [
         Trajectory(model, config, float(strengths[i]), clean[i : i + 1], noise[i : i + 1], seeds and seeds[i])
         for i in range(count)
@@ -83,13 +83,19 @@ def restyle_batch(
             times = torch.stack([trajectories[i].time(step) for i in rows])
             levels = [trajectories[i].level(step) for i in rows]
             outputs = denoiser.predict(inputs, times, rows, levels)
-            if guide is not None:
-                outputs = _guided(model, guide, step, inputs, outputs, rows, levels, clean)
+            if starts is not None:
+                outputs = _held(model.prediction_type, inputs, outputs, levels, clean[rows], starts[rows] > step)
             for row, output in zip(rows, outputs.split(1)):
                 trajectories[row].advance(step, output)
     latents = torch.cat([trajectory.latents for trajectory in trajectories])
-    decoded = limit.run(count, lambda rows: model.decode_latents(latents[rows]))
-    return np.concatenate(decoded)[:, :height, :width]
+    decoded = np.concatenate(limit.run(count, lambda rows: model.decode_latents(latents[rows])))[:, :height, :width]
+    if config.detail > 0:
+        lossy = np.concatenate(limit.run(count, lambda rows: model.decode_latents(clean[rows])))[:, :height, :width]
+        share = np.full((count, 1, 1, 1), config.detail, np.float32)
+        if np.ndim(strength) == 3:  # what is to change less is given more back
+            share = np.maximum(share, 1 - (strength / strength.max(axis=(1, 2), keepdims=True))[..., None])
+        decoded = (decoded + share * (images - lossy)).clip(0, 1)
+    return decoded
 
 
 def first_step(steps: int, strength: float) -> int:
@@ -136,28 +142,24 @@ class Trajectory:
             self._time = self.time(step + 1)
 
 
-def clean_latents(prediction_type: str, noisy, output, alpha, sigma) -> torch.Tensor:
-    """Predicted clean latents x0 of the noisy ones, alpha x0 + sigma noise, and the U-Net's output for them."""
-    if prediction_type == "epsilon":
-        return (noisy - sigma * output) / alpha
-    return alpha * noisy - sigma * output
-
-
 def model_output(prediction_type: str, noisy, clean, alpha, sigma) -> torch.Tensor:
-    """The U-Net's output that would predict `clean`: the inverse of `clean_latents`."""
+    """The U-Net's output that predicts the clean latents x0 of the noisy ones, alpha x0 + sigma noise."""
     if prediction_type == "epsilon":
         return (noisy - alpha * clean) / sigma
     return (alpha * noisy - clean) / sigma
 
 
-def _guided(model, guide: Guide, step: int, inputs, outputs, rows, levels, clean) -> torch.Tensor:
-    alpha, sigma = (torch.tensor(values, device=model.device)[:, None, None, None] for values in zip(*levels))
-    predicted = clean.clone()
-    predicted[rows] = clean_latents(model.prediction_type, inputs, outputs, alpha, sigma)
-    chosen = guide(step, predicted)
-    if chosen.shape != predicted.shape:
-        raise ValueError(f"expected the guide to return {list(predicted.shape)}, got {list(chosen.shape)}")
-    return model_output(model.prediction_type, inputs, chosen[rows].to(inputs), alpha, sigma)
+def _latent_starts(steps: int, strength: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
+    """[N, 1, h, w]: index of the step at which each latent begins; `steps` where its strength, the mean of its pixels'
+    [N, H, W, 1], is not enough for one."""
+    mean = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(strength).permute(0, 3, 1, 2), tuple(size))
+    return steps - (steps * mean + 1e-4).floor().long()
+
+
+def _held(prediction_type: str, inputs, outputs, levels, clean, held) -> torch.Tensor:
+    """The U-Net's outputs, but where latents are held, those that lead back to the clean ones."""
+    alpha, sigma = (torch.tensor(values, device=inputs.device)[:, None, None, None] for values in zip(*levels))
+    return torch.where(held, model_output(prediction_type, inputs, clean, alpha, sigma), outputs)
 
 
 def _pad(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -178,9 +180,11 @@ def _check(model, images, conditions, prompts, config, noise, strength, referenc
     if config.reference_weight > 0:
         expected.append(("references", references, (count, height, width, 3)))
     if strength is not None:
-        expected.append(("strength", strength, (count,)))
-        if not ((np.asarray(strength) > 0) & (np.asarray(strength) <= 1)).all():
-            raise ValueError(f"expected strengths above 0 to 1, got {list(strength)}")
+        whole = (count,) if np.ndim(strength) < 2 else (count, height, width)
+        expected.append(("strength", strength, whole))
+        of_frames = strength if np.ndim(strength) < 2 else strength.max(axis=tuple(range(1, np.ndim(strength))))
+        if np.min(strength) < 0 or not ((of_frames > 0) & (of_frames <= 1)).all():
+            raise ValueError(f"expected strengths above 0 to 1, got {list(of_frames)}")
     for what, value, shape in expected:
         found = None if value is None else tuple(value.shape)
         if found != shape:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from splatscope.classes import INSTRUMENTS
 from splatscope.config.restyle import RestyleConfig
 from splatscope.config.restyle_proof import ProofConfig
 from splatscope.errors import InputError
@@ -23,6 +24,7 @@ from splatscope.restyle.detectors import Detectors
 from splatscope.restyle.fidelity import FidelityJudge
 from splatscope.restyle.gate import Gate
 from splatscope.restyle.labelled_images import CholecSeg8kFolder, group_of_class, labelled_shards
+from splatscope.restyle.look import ColourMatch, ContrastMatch, load_look
 from splatscope.restyle.prompts import frame_prompt
 from splatscope.restyle.segmentation_training import RECIPES, train_segmenter
 from splatscope.restyle.segmenter import load_segmenter
@@ -113,6 +115,11 @@ def restyle_shard(
         allow_pickles=config.allow_pickles,
     )
     print(f"restyle: {model.name} (licence: {model.licence}) on {where}, {config.consistency}", flush=True)
+    instruments = [class_table[name] for name in INSTRUMENTS if name in class_table]
+    looks = {}
+    if config.look:
+        look, coloured = load_look(config.look), _middle_frames(shard, config.frames_per_shard, maps={"class_map"})
+        looks = {"picture_of": ColourMatch(coloured, look, instruments), "finish": ContrastMatch(look)}
     clip = ClipRestyler(
         model,
         _conditions_of(model, config, where),
@@ -123,6 +130,8 @@ def restyle_shard(
         scene=Path(shard).stem,
         canvas_px=config.canvas_px,
         reference_of=_reference_of(config),
+        **looks,
+        strength_limit_of=lambda frame: _strength_limit(frame, instruments, config.instrument_strength),
     )
     gate = None
     if segmenter_file is not None and config.gate.limit > 0:
@@ -147,7 +156,7 @@ def _restyled(
         if gate is None:
             image, certificate = to_uint8(clip.propose(frame)), {"outcome": "ungated"}
         else:
-            result = gate(frame, propose)
+            result = gate(frame, propose, to_uint8(clip.picture_of(frame)))
             image, certificate = result.image, result.certificate
         names = ("outcome", "score", "strength", "tries", "blended")
         rows.append({"key": frame.key} | {name: certificate.get(name) for name in names})
@@ -158,10 +167,20 @@ def _restyled(
         yield replace(frame, rgb=image, meta=frame.meta | {"restyle": about | certificate})
 
 
-def _middle_frames(shard: str | Path, count: int | None) -> Iterator[Frame]:
+def _middle_frames(shard: str | Path, count: int | None, maps: Container[str] | None = None) -> Iterator[Frame]:
     keys = read_json(manifest_path(shard))["frames"]
     first = 0 if count is None else max(0, (len(keys) - count) // 2)
-    return read_shard(shard, keys=set(keys[first : None if count is None else first + count]))
+    return read_shard(shard, maps=maps, keys=set(keys[first : None if count is None else first + count]))
+
+
+def _strength_limit(frame: Frame, instruments: Sequence[int], strength: float) -> np.ndarray:
+    """float32 [H, W]: the highest denoising strength of each pixel; where nothing was rendered nothing is drawn."""
+    limit = np.ones(frame.rgb.shape[:2], np.float32)
+    if frame.class_map is not None:
+        limit[np.isin(frame.class_map, instruments)] = strength
+    if frame.depth_mm is not None:
+        limit[frame.depth_mm <= 0] = 0
+    return limit
 
 
 def _conditions_of(

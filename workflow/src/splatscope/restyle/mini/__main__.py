@@ -13,6 +13,7 @@ from diffusers import AutoencoderTiny
 
 from splatscope.classes import read_class_table
 from splatscope.files import write_json
+from splatscope.restyle.look import measure_look
 from splatscope.restyle.mini.autoencoder import Taef2, fold_moments, narrow, shallow_features, start_from, tune_decoder
 from splatscope.restyle.mini.captions import vocabulary
 from splatscope.restyle.mini.folder import write_model
@@ -65,6 +66,8 @@ def main() -> None:
     end = began + 60 * arguments.minutes
     train(training, state, log, stop=lambda: time.monotonic() > end, every=200)
     write_model(arguments.output, vae, training.averaged_networks(), tokenizer)
+    look = measure_look(real_frames(arguments.real, teaching), {"operations": teaching})
+    look.save(arguments.output / "look.safetensors")
     write_json(work / "losses.json", training.losses)
     log(f"{training.step_number} steps; model written to {arguments.output}")
 

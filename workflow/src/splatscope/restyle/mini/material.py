@@ -17,16 +17,16 @@ from diffusers import AutoencoderTiny
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from splatscope.classes import INSTRUMENTS
 from splatscope.errors import InputError
 from splatscope.files import atomic_path
 from splatscope.images import decode_image
 from splatscope.restyle.conditions import condition_image
 from splatscope.restyle.mini.captions import PHANTOM, REAL, SIMULATED, caption
-from splatscope.restyle.mini.weak_conditions import guess_scene
+from splatscope.restyle.weak_conditions import guess_scene
 from splatscope.shards import Frame, read_shard
 
 REAL_CROP = (slice(0, 640), slice(280, 1000))  # rows and columns of the 1280x720 frames without burnt-in text
-INSTRUMENTS = ("grasper", "l-hook electrocautery", "needle driver", "scissors", "clip applier", "clip")
 _LEAST_INSTRUMENT = 0.03  # share of a frame that its instruments cover, where they are laid over real tissue
 _REAL_SCALES = (0.445, 0.6)  # 0.445 shows all of the crop in about 320x284, the size of the simulated frames
 

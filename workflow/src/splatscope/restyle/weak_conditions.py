@@ -11,7 +11,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from splatscope.restyle.conditions import voc_colours
+from splatscope.classes import voc_colours
 
 NOTHING, WALL, LIVER, GUT, FAT, GRASPER, BLOOD, GALLBLADDER = 0, 1, 2, 3, 4, 5, 7, 10
 
