@@ -304,37 +304,62 @@ def test_same_seed_same_bytes_and_files_hold_a_field(trained, tmp_path):
             read_field(tmp_path / name)
 
 
-def test_a_tool_moves_with_its_sensor_and_stays_in_its_region(trained):
-    """The ball as a tool before an empty site: moved 5 mm, it is seen 5 mm off, and the wall stays behind."""
-    field = trained[1].field
-    camera = Camera(40, 40, 60.0, 60.0, 20, 20)
-    here = look_at(np.array([0, 0, -40.0]), np.zeros(3), np.array([0, -1.0, 0]))
-    on_ball = ball_points().positions[:300]
-    region = tool_region(on_ball, {"normal": [0, 0, -1.0], "offset_mm": -12.0}, 0.0)  # z < 12
-    sensor = make_transform(np.eye(3), np.array([3.0, 4, 5]))  # of the recording; anything
-    tools = {"ball": ToolField(field, region, sensor)}
-    shift = np.array([5.0, -3, 0])
-    moved = make_transform(np.eye(3), sensor[:3, 3] + shift)
-    scene = Scene(0, 0, 0, here, (Placement("ball", 1, 1, moved),), "scene")
-    image, alone = compose_fields(scene, camera, Nothing(), tools)
-    assert image.color.shape == (40, 40, 3) and image.weights.shape == (40, 40, 1) and alone[0].shape == (40, 40)
-    np.testing.assert_allclose(image.weights[..., 0], image.alpha, atol=1e-5)
-    rows, columns = np.nonzero(alone[0] > 0.5)
-    middle = camera.project(apply(invert(here), shift[None]))[0]
-    assert [columns.mean() + 0.5, rows.mean() + 0.5] == pytest.approx(middle, abs=1.5)
-    assert 0.5 * math.pi * (10 / 40 * 60) ** 2 < len(rows) < 1.4 * math.pi * (10 / 38 * 60) ** 2
+# --- composing
 
 
-class Nothing(torch.nn.Module):
-    """A site without anything in it."""
+class Drawn(torch.nn.Module):
+    """A field that is known exactly: a dense red ball of radius 10 round the origin, and a white wall at z > 15."""
 
-    def __init__(self):
+    def __init__(self, ball: bool, wall: bool):
         super().__init__()
+        self.ball, self.wall = ball, wall
         self.somewhere = torch.nn.Parameter(torch.zeros(1))
 
     def samples(self, rays, limits=None):
-        zeros = torch.zeros(len(rays), 1)
-        return Samples(zeros, zeros, zeros, torch.zeros(len(rays), 1, 3))
+        near, far = limits or (torch.full_like(rays.ahead, 1.0), torch.full_like(rays.ahead, 100.0))
+        edges = near[:, None] + (far - near).clamp_min(0)[:, None] * torch.linspace(0, 1, 201)
+        points = rays.points((edges[:, 1:] + edges[:, :-1]) / 2)
+        on_ball, on_wall = points.norm(dim=-1) < 10, points[..., 2] > 15
+        density = 5.0 * (on_ball & self.ball | on_wall & self.wall)
+        colour = torch.where(on_ball[..., None], torch.tensor([1.0, 0, 0]), torch.ones(3))
+        return Samples(edges[:, :-1], edges[:, 1:], density, colour)
+
+
+def ball_in_a_scene(shift, site):
+    """The ball as a tool whose sensor has moved by `shift` and turned by 90 degrees about the ball's middle."""
+    camera = Camera(40, 40, 60.0, 60.0, 20, 20)
+    here = look_at(np.array([0, 0, -40.0]), np.zeros(3), np.array([0, -1.0, 0]))
+    region = tool_region(ball_points().positions[:300], {"normal": [0, 0, -1.0], "offset_mm": -12.0}, 0.0)  # z < 12
+    recorded = make_transform(np.eye(3), np.array([3.0, 4, 5]))
+    motion = make_transform(np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]), np.array(shift))
+    scene = Scene(0, 0, 0, here, (Placement("ball", 1, 1, motion @ recorded),), "scene")
+    tools = {"ball": ToolField(Drawn(ball=True, wall=True), region, recorded)}
+    image, alone = compose_fields(scene, camera, site, tools)
+    return camera, here, image, alone[0]
+
+
+def test_a_tool_moves_with_its_sensor_and_stays_in_its_region():
+    shift = np.array([5.0, -3, 0])
+    camera, here, image, alone = ball_in_a_scene(shift, Drawn(ball=False, wall=False))
+    np.testing.assert_allclose(image.weights[..., 0], image.alpha, atol=1e-5)  # there is nothing else: no wall
+    np.testing.assert_allclose(alone, image.alpha, atol=1e-5)
+    rows, columns = np.nonzero(alone > 0.5)
+    middle = camera.project(apply(invert(here), shift[None]))[0]
+    assert [columns.mean() + 0.5, rows.mean() + 0.5] == pytest.approx(middle, abs=0.7)  # an oblique cone
+    radius = 10 / math.sqrt(40**2 - 10**2) * 60  # of the tangent cone, at depth 1
+    assert len(rows) == pytest.approx(math.pi * radius**2, rel=0.06)
+    nearest = image.depth[round(middle[1]), round(middle[0])]
+    assert nearest == pytest.approx(30, abs=0.6)
+
+
+def test_tissue_hides_a_tool_behind_it():
+    before, hidden = np.array([0, 0, -5.0]), np.array([0, 0, 30.0])
+    for shift, share in ((before, 1), (hidden, 0)):
+        _, _, image, alone = ball_in_a_scene(shift, Drawn(ball=False, wall=True))
+        assert image.alpha.min() > 0.99 and alone[20, 20] > 0.99
+        assert image.weights[20, 20, 0] == pytest.approx(share, abs=1e-3)
+        assert image.color[20, 20].tolist() == pytest.approx([1, 1 - share, 1 - share], abs=1e-2)
+        assert image.color[0, 0].tolist() == pytest.approx([1, 1, 1], abs=1e-2)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,6 @@ import warp as wp
 from splatscope.baselines import hash_kernels
 from splatscope.config.baselines import HashGridConfig
 
-wp.init()
-
 FEATURES = 4  # per level
 START = 1e-4  # entries begin uniform within this of 0, as in the paper
 
@@ -24,6 +22,7 @@ class HashGrid(torch.nn.Module):
 
     def __init__(self, config: HashGridConfig):
         super().__init__()
+        wp.init()  # here and not on import: it says so on the terminal
         growth = (config.finest_resolution / config.base_resolution) ** (1 / max(config.levels - 1, 1))
         self.cells = [int(config.base_resolution * growth**level + 1e-6) for level in range(config.levels)]
         self.sizes = [min((cells + 1) ** 3, 2**config.log2_table_size) for cells in self.cells]
