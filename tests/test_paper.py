@@ -14,13 +14,16 @@ import fake_results as fake
 from html_outline import assert_whole
 from splatscope.ablations.cases import list_cases
 from splatscope.ablations.gather import gather_cases
+from splatscope.baselines.comparison import compare_baselines
 from splatscope.config.ablation import AblationConfig
+from splatscope.config.annotate import AnnotateConfig
 from splatscope.config.evaluate import EvaluateConfig
 from splatscope.config.model import Config
 from splatscope.config.paper import PaperConfig
+from splatscope.config.proof import ProofStageConfig
 from splatscope.evaluate import evaluate_replay
 from splatscope.evaluate.replay import METRICS
-from splatscope.files import read_json, write_json
+from splatscope.files import read_json, write_json, write_table
 from splatscope.paper.comparison import Aspect, Cell, Column, Comparison, Measure, Row
 from splatscope.paper.detection import detection, detection_claim
 from splatscope.paper.image_quality import image_quality, image_quality_claim
@@ -28,6 +31,15 @@ from splatscope.paper.inputs import PaperInputs
 from splatscope.paper.page import write_paper
 from splatscope.paper.published import DETECTION, GAUSSIAN, IMAGE_QUALITY, Value
 from splatscope.paper.restyling import restyling, restyling_claim
+from splatscope.proof.detection_tables import detections_table
+from splatscope.proof.detectors import Detections
+from splatscope.proof.evaluation import ProofOutputs, evaluate_proof
+from splatscope.proof.gathering import write_synthetic_set
+from splatscope.proof.image_sets import read_set
+from splatscope.proof.run_list import detector_runs, segmenter_runs
+from splatscope.proof.runs import Sizes
+from splatscope.shards import write_shard
+from test_baselines_table import methods_in, outputs_in
 
 # of the stage proof, as far as the page reads it
 PROOF_SETTINGS = {
@@ -189,6 +201,50 @@ def test_page_without_one_part_says_so(inputs, missing, tmp_path):
         assert "Not run here." in page
     if missing != "ablation":
         assert "[not run]" in text
+
+
+def test_the_stages_own_files_are_read(inputs, tmp_path):
+    """Not as this file makes them up, but as proof and baselines write them."""
+    methods, real = methods_in(tmp_path)
+    outputs = outputs_in(tmp_path)
+    compare_baselines(methods, real, 3, **outputs)
+    evaluated = write_evaluated_proof(tmp_path / "proof")
+    settings = inputs.settings | {"proof": ProofStageConfig().model_dump(mode="json")}
+    given = replace(inputs, baselines=outputs["summary_json"].parent, proof=tmp_path / "proof", settings=settings)
+    page, rows, _ = write(given, tmp_path / "page")
+    assert_whole(page)
+    by_place = {(row["table"], row["row"], row["metric"]): row["ours_mean"] for row in rows}
+    nerfacto = json.loads(methods["nerfacto"].replay.read_text())["psnr"]["mean"]
+    assert float(by_place["image_quality", "Nerfacto", "psnr"]) == nerfacto
+    recall = evaluated["detection"]["mixed"]["recall"]["mean"]
+    assert float(by_place["detection", "Trained on both, half and half", "recall"]) == recall
+    assert evaluated["efficiency"]["metrics"]["map50"]["worth"] in page
+    assert "background 0.978, tool 0.800" in page
+
+
+def write_evaluated_proof(folder):
+    """proof.json over four test images, every arm's boxes a little off, segmenters with a fifth of the tool missed."""
+    folder.mkdir(parents=True)
+    write_shard(folder / "shard.tar", [fake.frame(index) for index in range(4)])
+    size = (fake.CAMERA.width, fake.CAMERA.height)
+    write_synthetic_set(folder / "test.tar", [folder / "shard.tar"], fake.CLASS_TABLE, size, AnnotateConfig())
+    config, detections, confusions = ProofStageConfig(folds=2, efficiency_percents=(50,)), {}, {}
+    for run in detector_runs(config):
+        shift = np.float32([2 + run.fold, 0, 0, 0])
+        found = [
+            Detections(item.boxes + shift, np.full(len(item.boxes), 0.9, np.float32), item.classes)
+            for item in read_set(folder / "test.tar")
+        ]
+        detections[run] = folder / f"{run.name}.parquet"
+        write_table(detections[run], detections_table(found))
+    for task, run in segmenter_runs(config):
+        rows = [(image, *cells) for image in range(4) for cells in ((0, 0, 900), (1, 1, 80), (1, 0, 20))]
+        confusions[task, run] = folder / f"{task}_{run.name}.parquet"
+        write_table(confusions[task, run], pd.DataFrame(rows, columns=["image", "true", "predicted", "pixels"]))
+    pictures = ("precision_recall.png", "examples.png", "efficiency.png")
+    outputs = ProofOutputs(*(folder / name for name in ("d.parquet", "s.parquet", "proof.json", *pictures)))
+    about = {"detector": "yolox_nano", "synthetic": "sampled", "samples": 100, "seed": 0}
+    return evaluate_proof(folder / "test.tar", detections, confusions, Sizes(4, 50), **about, outputs=outputs)
 
 
 def test_page_without_anything(inputs, tmp_path):
