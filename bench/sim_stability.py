@@ -33,6 +33,8 @@ SECONDS, FRAMES_PER_S = 10, 60
 APART_MM = 15.0  # of the instruments: real ones do not pass through each other
 CYCLE = 100  # frames from one approach of the instruments to the next
 GALLBLADDER = 10
+ROD_MM, TIP_MM = 2.5, 5.5  # radius of an instrument's rod; from its round tip to the point where it acts
+MARGIN_MM = 1.5  # that its way to the tissue keeps from other tissue
 
 
 def liver(rng: np.random.Generator) -> TetMesh:
@@ -96,28 +98,41 @@ class Hand:
         self.approach()
 
     def approach(self) -> None:
-        """Turn towards a random place on the surface, 30 mm away from it."""
+        """Turn towards a random place on the surface, 30 mm away from it, with nothing in between."""
         surface, positions = self.tissue.surface(), self.tissue.positions.astype(float)
         corners = positions[surface.faces]
         normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        reachable = (normals[:, 2] > 0.3 * np.linalg.norm(normals, axis=1)) & ~self.tissue.fixed[surface.faces].any(1)
-        face = self.rng.choice(np.flatnonzero(reachable))
-        outwards = normals[face] / np.linalg.norm(normals[face]) + self.rng.normal(0, 0.25, 3)
-        outwards /= np.linalg.norm(outwards)
-        closing = np.cross(outwards, self.rng.normal(size=3))
+        upwards = (normals[:, 2] > 0.3 * np.linalg.norm(normals, axis=1)) & ~self.tissue.fixed[surface.faces].any(1)
+        for face in self.rng.permutation(np.flatnonzero(upwards)):
+            self.corners, self.spot = surface.faces[face], corners[face].mean(0)
+            outwards = normals[face] / np.linalg.norm(normals[face]) + self.rng.normal(0, 0.25, 3)
+            self.outwards = outwards / np.linalg.norm(outwards)
+            if self._way_is_free(positions):
+                break
+        closing = np.cross(self.outwards, self.rng.normal(size=3))
         closing /= np.linalg.norm(closing)
-        self.turn = np.stack([closing, np.cross(-outwards, closing), -outwards], axis=1)
-        self.spot = corners[face].mean(0)
-        self.place = self.target = self.spot + 30 * outwards
-        self.outwards, self.speed = outwards, 40.0
+        self.turn = np.stack([closing, np.cross(-self.outwards, closing), -self.outwards], axis=1)
+        self.place = self.target = self.spot + 30 * self.outwards
+        self.speed = 40.0
+
+    def _way_is_free(self, positions: np.ndarray) -> bool:
+        offset = positions - self.spot
+        ahead = offset @ self.outwards
+        beside = np.linalg.norm(offset - ahead[:, None] * self.outwards, axis=1)
+        return not ((ahead > TIP_MM) & (beside < ROD_MM + MARGIN_MM)).any()
 
     def go(self, target: np.ndarray, speed: float) -> None:
         self.target, self.speed = target, speed
 
+    def follow(self) -> None:
+        """Keep to the chosen place on tissue that still swings."""
+        moved = self.tissue.positions[self.corners].mean(0, dtype=float) - self.spot
+        self.spot, self.target = self.spot + moved, self.target + moved
+
     def state(self, **more) -> ToolState:
         step = self.target - self.place
         self.place = self.place + step * min(1.0, self.speed / FRAMES_PER_S / max(np.linalg.norm(step), 1e-9))
-        capsules = np.array([[0, 0, 0, 0, 0, -150, 2.5]])
+        capsules = np.array([[0, 0, 0, 0, 0, -150, ROD_MM]])
         grip, closing, along = np.array([0, 0, 8.0]), np.array([1.0, 0, 0]), np.array([0, 0, 1.0])
         blade = Blade(grip, closing, along, 16, 10)
         pose = make_transform(self.turn, self.place - self.turn @ grip)
@@ -143,12 +158,14 @@ def play(seed: int) -> dict:
             while np.linalg.norm(rod.spot - grasper.spot) < APART_MM:
                 rod.approach()
             rod.go(rod.spot, 100)
+        if not invasive and phase <= CYCLE // 4:
+            rod.follow()
         if phase == CYCLE // 4:
             events.append(tissue.grasp("grasper"))
             pull = rng.normal(0, 1, 3) * [12, 12, 6] + [0, 0, 12]
             grasper.go(grasper.place + pull, rng.uniform(10, 60))
-            if not invasive:  # the rod ends 8 mm short of the grip point: it presses by up to 5 mm
-                rod.go(rod.spot - rod.outwards * rng.uniform(5, 13), rng.uniform(10, 60))
+            if not invasive:
+                rod.go(rod.spot - rod.outwards * (TIP_MM + rng.uniform(0, 5)), rng.uniform(10, 60))
             else:
                 heat = rng.choice([0.0, 30.0])
                 if rng.random() < 0.8:

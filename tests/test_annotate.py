@@ -131,7 +131,9 @@ def test_equal_input_gives_equal_bytes_and_leaves_nothing_old(dataset, tmp_path)
     out = tmp_path / "again"
     (out / "images").mkdir(parents=True)
     (out / "images" / "stale.png").write_bytes(b"old")
-    again = annotate_dataset(list(reversed(shards)), fake.CLASS_TABLE, SETTINGS, out, name="replay", seed=3)
+    again = annotate_dataset(
+        list(reversed(shards)), fake.CLASS_TABLE, SETTINGS, out, name="replay", seed=3, processes=2
+    )
     assert again["files"] == manifest["files"]
     assert not (out / "images" / "stale.png").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["again"]
@@ -195,3 +197,13 @@ def test_bad_input_is_named(tmp_path):
     with pytest.raises(InputError):
         annotate_dataset([shard], fake.CLASS_TABLE, SETTINGS, tmp_path / "out", name="a")
     assert not (tmp_path / "out").exists()
+
+
+def test_bad_input_is_named_by_other_processes(tmp_path):
+    shards = [tmp_path / f"shard_00000{number}.tar" for number in range(2)]
+    for shard in shards:
+        write_shard(shard, [fake.frame(1)])
+    shards[1].write_bytes(b"no tar")
+    with pytest.raises(InputError, match="a frame shard") as raised:
+        annotate_dataset(shards, fake.CLASS_TABLE, SETTINGS, tmp_path / "out", name="a", processes=2)
+    assert raised.value.file == str(shards[1])

@@ -9,6 +9,7 @@ from splatscope.simulate.tissue.colouring import colour, is_valid
 from splatscope.simulate.tissue.settings import CYSTIC_ARTERY, CYSTIC_DUCT, LIVER
 from splatscope.simulate.tissue.tissue import Tissue
 from splatscope.simulate.tissue.topology import Topology
+from splatscope.simulate.tissue_surface import TissueSurface
 from tissue_material import WEIGHTLESS, ball, body, scissors, tool, tube, volumes
 
 FRAME_S = 1 / 60
@@ -97,6 +98,20 @@ def test_severed_halves_part_and_their_mass_is_kept():
         tissue.advance(FRAME_S, {})
     assert tissue.positions[tissue.rest[:, 0] > 4, 2].max() < -7  # falls, if slowly: see Elements.inertia
     assert tissue.positions[tissue.rest[:, 0] < -8, 2].min() > -8  # hangs
+
+
+def test_a_cut_leaves_the_tint_of_the_surface_as_it_was():
+    mesh = tube()
+    tissue = Tissue([body(mesh, "gallbladder", CYSTIC_DUCT)], settings=WEIGHTLESS)
+    surface = TissueSurface(
+        tissue, lambda points, classes: np.column_stack([points, classes]), lambda: np.zeros(len(tissue.rest))
+    )
+    before = surface.surface().mesh.tint
+    cut(tissue, [0, 0, 0], [1, 0, 0], 12)
+    after = surface.surface().mesh.tint
+    assert len(after) == len(tissue.rest) > len(before)
+    assert (after[: len(before)] == before).all()
+    assert np.allclose(after, np.column_stack([tissue.rest, np.full(len(tissue.rest), CYSTIC_DUCT)]))
 
 
 def test_cut_in_the_air_does_nothing():

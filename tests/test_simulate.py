@@ -13,10 +13,11 @@ from splatscope.config.simulate import SimulateConfig
 from splatscope.geometry import Camera, apply
 from splatscope.images import decode_image
 from splatscope.shards import read_shard
+from splatscope.simulate.contact_sheet import write_contact_sheet
 from splatscope.simulate.episode import Episode
 from splatscope.simulate.filming import BLOOD
 from splatscope.simulate.operation.scenario import load_scenario
-from splatscope.simulate.stage import simulate_episode, write_contact_sheet
+from splatscope.simulate.stage import simulate_episode
 
 SCENARIO = "config/scenarios/cholecystectomy_short.yaml"
 CONFIG = SimulateConfig(

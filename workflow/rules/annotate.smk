@@ -21,6 +21,7 @@ rule annotate_dataset:
         "results/logs/annotate_dataset/{dataset}.log",
     benchmark:
         "results/benchmarks/annotate_dataset/{dataset}.tsv"
+    threads: 4
     params:
         config=settings("annotate"),
         seed=CONFIG.seed,

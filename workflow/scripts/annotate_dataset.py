@@ -15,4 +15,5 @@ with run_job(snakemake):
         name=snakemake.wildcards.dataset,
         seed=params.seed,
         scene_list=next(iter(files.scenes), None),
+        processes=snakemake.threads,
     )

@@ -1,5 +1,5 @@
 from splatscope.jobs import run_job
-from splatscope.simulate.stage import write_contact_sheet
+from splatscope.simulate.contact_sheet import write_contact_sheet
 
 with run_job(snakemake):
     params = snakemake.params

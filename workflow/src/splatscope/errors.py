@@ -18,9 +18,20 @@ class InputError(Exception):
         place = f"{self.file}, {where}" if where else self.file
         super().__init__(f"{place}\n  found:    {found}\n  expected: {expected}\n  to mend:  {remedy}")
 
+    def __reduce__(self):
+        """So that it reaches the process that asked for the work."""
+        return _restored, (vars(self), self.args)
+
     @classmethod
     def of_several(cls, errors: Sequence[InputError]) -> InputError:
         """The first error, its message listing all of them."""
         first = errors[0]
         first.args = ("\n".join(str(error) for error in errors),)
         return first
+
+
+def _restored(parts: dict, message: tuple[str]) -> InputError:
+    error = InputError.__new__(InputError)
+    vars(error).update(parts)
+    error.args = message
+    return error

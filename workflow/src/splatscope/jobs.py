@@ -24,7 +24,7 @@ def run_job(snakemake: Any) -> Iterator[None]:
     Numerical libraries are held to one thread, because sums over several threads depend on their number; code of ours
     that gives equal bytes for any thread count is told `snakemake.threads` explicitly.
     """
-    _die_with_parent()
+    die_with_parent()
     terminal = os.dup(2)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -45,8 +45,8 @@ def run_job(snakemake: Any) -> Iterator[None]:
         sys.exit(1)
 
 
-def _die_with_parent() -> None:
-    """Ask Linux to kill this process when Snakemake dies, so that no orphan overwrites a resumed run."""
+def die_with_parent() -> None:
+    """Ask Linux to kill this process when the one that started it dies: no orphan is to overwrite a resumed run."""
     if sys.platform == "linux":
         parent = os.getppid()
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

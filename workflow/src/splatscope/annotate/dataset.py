@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +21,13 @@ from splatscope.config.annotate import AnnotateConfig
 from splatscope.errors import InputError
 from splatscope.files import read_json, sha256
 from splatscope.images import encode_jpeg
+from splatscope.jobs import die_with_parent
 from splatscope.shards import manifest_path, read_shard
 
 SCHEMA_VERSION = 1
 CARD_PICTURES = 12
+WAITING_THREADS = 8  # that wait for the disk: it stores many files in the time that it takes for one
+FOLDERS = ("images", "masks/class", "masks/instance", "labels", "labels_segment")
 LABEL_MAPS = ("class_map", "instance_map", "amodal_bits")
 
 
@@ -34,6 +41,7 @@ def annotate_dataset(
     seed: int = 0,
     scene_list: str | Path | None = None,
     provenance: dict | None = None,
+    processes: int = 1,
 ) -> dict:
     """Write the dataset folder `out_dir` from frame shards and return its manifest.
 
@@ -50,19 +58,25 @@ def annotate_dataset(
     An image is named `<shard>_<frame key>`, unique over all shards. `class_table` holds ids by name. Categories are the
     classes of the tools that the scene list names (`scene_list`, compose's .json) and
     those found in the frames. `seed` chooses the split. `provenance` is added to what the shard manifests say. Equal
-    input gives equal bytes.
+    input gives equal bytes, however many `processes` share the shards.
 
     Raises InputError for unreadable shards, frames without label maps, and shards without a single frame to keep.
     """
     out_dir = Path(out_dir)
     work = out_dir.with_name(f".{out_dir.name}.partial")
     shutil.rmtree(work, ignore_errors=True)
-    writer = _Writer(work, config, {identifier: label for label, identifier in class_table.items()})
+    for folder in FOLDERS:
+        (work / folder).mkdir(parents=True)
+    class_names = {identifier: label for label, identifier in class_table.items()}
+    writer = _Writer(work, config, class_names)
     print(f"annotate {name}: {len(shards)} shards", flush=True)
-    for shard in sorted(Path(path) for path in shards):
-        for frame in read_shard(shard, maps=LABEL_MAPS):
-            writer.add(shard, frame)
-        print(f"  {shard.name}: {len(writer.images)} images, {len(writer.annotations)} annotations so far", flush=True)
+    annotate = partial(_annotate_shard, folder=work, config=config, class_names=class_names)
+    for part in _map_in_order(annotate, sorted(Path(path) for path in shards), processes):
+        writer.add(part)
+        print(
+            f"  {part.shard.name}: {len(writer.images)} images, {len(writer.annotations)} annotations so far",
+            flush=True,
+        )
     if not writer.images:
         raise InputError(
             shards[0] if shards else out_dir,
@@ -76,8 +90,67 @@ def annotate_dataset(
     return manifest
 
 
+@dataclass
+class _Records:
+    """What is known of the images of one shard. Ids begin at 1."""
+
+    shard: Path
+    images: list[dict] = field(default_factory=list)
+    annotations: list[dict] = field(default_factory=list)
+    poses: dict[str, dict] = field(default_factory=dict)  # by image
+    keypoints: dict[int, list[str]] = field(default_factory=dict)  # names by category
+    dropped: Counter = field(default_factory=Counter)
+    empty_frames: int = 0
+
+
+def _annotate_shard(shard: Path, folder: Path, config: AnnotateConfig, class_names: dict[int, str]) -> _Records:
+    """Write the images, masks and labels of one shard; what is left for the files about all of them."""
+    records = _Records(shard)
+    for frame in read_shard(shard, maps=LABEL_MAPS):
+        record = FrameRecord(f"{shard.stem.removeprefix('shard_')}_{frame.key}", frame)
+        record.annotations = read_annotations(frame, class_names, config, records.dropped, str(shard))
+        if not record.annotations and not config.keep_empty_frames:
+            records.empty_frames += 1
+            continue
+        file_name = f"{record.name}.{config.image_format}"
+        if config.image_format == "png":
+            content = frame.stored["rgb.png"]
+        else:
+            content = encode_jpeg(frame.rgb, config.jpeg_quality)
+        (folder / "images" / file_name).write_bytes(content)
+        for kind in ("class", "instance"):
+            (folder / "masks" / kind / f"{record.name}.png").write_bytes(frame.stored[f"{kind}.png"])
+        image = coco.image_entry(record, len(records.images) + 1, f"images/{file_name}")
+        records.images.append(image)
+        entries = [
+            coco.annotation_entry(annotation, len(records.annotations) + number, image["id"])
+            for number, annotation in enumerate(record.annotations, start=1)
+        ]
+        records.annotations += entries
+        for annotation in record.annotations:
+            if annotation.keypoints:
+                records.keypoints.setdefault(annotation.class_id, sorted(annotation.keypoints))
+        records.poses[record.name] = _pose_entry(frame.meta, entries)
+        # class numbers of YOLO are known only when every frame was seen: labels keep the category until then
+        identity = {identifier: identifier for identifier in class_names}
+        for kind, text in zip(("labels", "labels_segment"), yolo.label_files(record, identity)):
+            (folder / kind / f"{record.name}.txt").write_text(text)
+    return records
+
+
+def _map_in_order(work: Callable, items: Sequence, processes: int) -> Iterator:
+    """Results in the order of the items, whichever process made them."""
+    if processes == 1 or len(items) < 2:
+        yield from map(work, items)
+        return
+    # forked, as spawned ones would run the job's script again
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(min(processes, len(items)), context, initializer=die_with_parent) as pool:
+        yield from pool.map(work, items)
+
+
 class _Writer:
-    """Collects records frame by frame, so that memory does not grow with the images."""
+    """Joins the records of all shards, and writes what is about all of them."""
 
     def __init__(self, folder: Path, config: AnnotateConfig, class_names: dict[int, str]):
         self.folder, self.config, self.class_names = folder, config, class_names
@@ -88,40 +161,21 @@ class _Writer:
         self.dropped: Counter = Counter()
         self.empty_frames = 0
         self.document: dict = {}
-        for name in ("images", "masks/class", "masks/instance", "labels", "labels_segment"):
-            (folder / name).mkdir(parents=True)
 
-    def add(self, shard: Path, frame) -> None:
-        record = FrameRecord(f"{shard.stem.removeprefix('shard_')}_{frame.key}", frame)
-        if record.name in self.poses:
-            raise ValueError(f"two shards are named {shard.stem}: image {record.name} would be written twice")
-        record.annotations = read_annotations(frame, self.class_names, self.config, self.dropped, str(shard))
-        if not record.annotations and not self.config.keep_empty_frames:
-            self.empty_frames += 1
-            return
-        file_name = f"{record.name}.{self.config.image_format}"
-        if self.config.image_format == "png":
-            content = frame.stored["rgb.png"]
-        else:
-            content = encode_jpeg(frame.rgb, self.config.jpeg_quality)
-        (self.folder / "images" / file_name).write_bytes(content)
-        for kind in ("class", "instance"):
-            (self.folder / "masks" / kind / f"{record.name}.png").write_bytes(frame.stored[f"{kind}.png"])
-        image = coco.image_entry(record, len(self.images) + 1, f"images/{file_name}")
-        self.images.append(image)
-        entries = [
-            coco.annotation_entry(annotation, len(self.annotations) + number, image["id"])
-            for number, annotation in enumerate(record.annotations, start=1)
+    def add(self, part: _Records) -> None:
+        twice = self.poses.keys() & part.poses.keys()
+        if twice:
+            raise ValueError(f"two shards are named {part.shard.stem}: image {min(twice)} would be written twice")
+        images_before, annotations_before = len(self.images), len(self.annotations)
+        self.images += [image | {"id": images_before + image["id"]} for image in part.images]
+        self.annotations += [
+            entry | {"id": annotations_before + entry["id"], "image_id": images_before + entry["image_id"]}
+            for entry in part.annotations
         ]
-        self.annotations += entries
-        for annotation in record.annotations:
-            if annotation.keypoints:
-                self.keypoints.setdefault(annotation.class_id, sorted(annotation.keypoints))
-        self.poses[record.name] = _pose_entry(frame.meta, entries)
-        # class numbers of YOLO are known only when every frame was seen: labels keep the category until then
-        identity = {identifier: identifier for identifier in self.class_names}
-        for folder, text in zip(("labels", "labels_segment"), yolo.label_files(record, identity)):
-            (self.folder / folder / f"{record.name}.txt").write_text(text)
+        self.poses |= part.poses
+        self.keypoints = part.keypoints | self.keypoints
+        self.dropped += part.dropped
+        self.empty_frames += part.empty_frames
 
     def finish(self, name: str, seed: int, scene_list: str | Path | None, provenance: dict) -> None:
         categories = self._categories(scene_list)
@@ -168,12 +222,12 @@ class _Writer:
         (self.folder / "README.md").write_text(card.dataset_card(self.document))
 
     def write_manifest(self) -> dict:
-        files = {}
-        for path in sorted(path for path in self.folder.rglob("*") if path.is_file()):
-            with open(path, "rb") as handle:
-                os.fsync(handle.fileno())
-            files[path.relative_to(self.folder).as_posix()] = sha256(path)
-        self.document["files"] = files
+        paths = sorted(path for path in self.folder.rglob("*") if path.is_file())
+        with ThreadPoolExecutor(WAITING_THREADS) as pool:
+            digests = pool.map(_store, paths)
+            self.document["files"] = {
+                path.relative_to(self.folder).as_posix(): digest for path, digest in zip(paths, digests)
+            }
         _write_json(self.folder / "manifest.json", self.document)
         return self.document
 
@@ -188,6 +242,13 @@ class _Writer:
         chosen = {image["id"] for image in images}
         annotations = [annotation for annotation in self.annotations if annotation["image_id"] in chosen]
         _write_json(self.folder / file_name, coco.coco_document(images, annotations, *about))
+
+
+def _store(path: Path) -> str:
+    """Have a file safely on the disk; its SHA-256."""
+    with open(path, "rb") as handle:
+        os.fsync(handle.fileno())
+    return sha256(path)
 
 
 def choose_validation(frames: int, config: AnnotateConfig, seed: int) -> np.ndarray:

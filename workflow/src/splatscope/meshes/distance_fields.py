@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import map_coordinates
 from skimage.measure import marching_cubes
 
+from splatscope.meshes.field_kernels import chain_distance, interpolate
 from splatscope.meshes.mesh import Mesh
 
 Field = Callable[[np.ndarray], np.ndarray]  # points [..., 3] mm -> distance [...] mm
@@ -43,12 +43,7 @@ def cone(points: np.ndarray, start, end, start_radius: float, end_radius: float)
 
 def tube(points: np.ndarray, path: np.ndarray, radii, blend_mm: float) -> np.ndarray:
     """Chain of cones along a path [N, 3] with one radius per point."""
-    radii = np.broadcast_to(radii, len(path))
-    distance = cone(points, path[0], path[1], radii[0], radii[1])
-    for index in range(1, len(path) - 1):
-        part = cone(points, path[index], path[index + 1], radii[index], radii[index + 1])
-        distance = smooth_union(distance, part, blend_mm)
-    return distance
+    return chain_distance(points, path, np.broadcast_to(radii, len(path)), blend_mm)
 
 
 def box(points: np.ndarray, centre, half_sizes, rounding: float = 0.0) -> np.ndarray:
@@ -94,9 +89,7 @@ def sample_where_near(field: Field, low, counts, spacing: float) -> np.ndarray:
     middles = low + spacing * (BLOCK * index + (BLOCK - 1) / 2)
     coarse = field(middles.astype(np.float32)).astype(np.float32)
     axes = [(np.arange(size * BLOCK) - (BLOCK - 1) / 2) / BLOCK for size in blocks]
-    values = map_coordinates(
-        coarse.reshape(blocks), np.stack(np.meshgrid(*axes, indexing="ij")), order=1, mode="nearest"
-    )
+    values = interpolate(coarse.reshape(blocks), np.stack(np.meshgrid(*axes, indexing="ij"), -1))
     values = values.reshape(blocks[0], BLOCK, blocks[1], BLOCK, blocks[2], BLOCK)
     near = np.flatnonzero(np.abs(coarse) <= MAX_SLOPE * np.sqrt(3) / 2 * BLOCK * spacing)
     within = np.stack(np.meshgrid(*[np.arange(BLOCK)] * 3, indexing="ij"), -1) - (BLOCK - 1) / 2
@@ -133,22 +126,14 @@ class SampledField:
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """Distance at points [..., 3]; beyond the grid that of its border, which is positive."""
-        cells = ((points - self.origin) / self.spacing).reshape(-1, 3).T
-        return map_coordinates(self.values, cells, order=1, mode="nearest").reshape(np.shape(points)[:-1])
+        return interpolate(self.values, (points - self.origin) / self.spacing)
 
     def surface(self) -> Mesh:
         """The closed surface at distance 0, faces counter-clockwise seen from outside."""
         vertices, faces, _, _ = marching_cubes(self.values, 0.0, gradient_direction="descent")
-        cells = vertices.T
-        step = 0.6
-        gradient = np.stack(
-            [
-                map_coordinates(self.values, cells + step * unit[:, None], order=1, mode="nearest")
-                - map_coordinates(self.values, cells - step * unit[:, None], order=1, mode="nearest")
-                for unit in np.eye(3)
-            ],
-            -1,
-        )
+        steps = 0.6 * np.eye(3)
+        ahead, behind = (interpolate(self.values, vertices[:, None] + step) for step in (steps, -steps))
+        gradient = ahead - behind
         normals = gradient / np.maximum(np.linalg.norm(gradient, axis=-1, keepdims=True), 1e-9)
         return Mesh(vertices * self.spacing + self.origin, faces, normals)
 

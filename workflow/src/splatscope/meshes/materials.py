@@ -56,7 +56,7 @@ class MaterialLibrary:
         tiles = np.stack([pyramid(material.tile.channels()) for material in self._materials.values()])
         return (
             wp.array(styles, dtype=SurfaceStyle, device=device),
-            wp.array(tiles, dtype=Texel, device=device),
+            wp.array(tiles, dtype=Texel, device=device, copy=False),
         )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import scipy.fft
-from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
+
+from splatscope.meshes.field_kernels import interpolate
 
 
 def band_noise(rng: np.random.Generator, shape: tuple[int, ...], wavelength: float) -> np.ndarray:
@@ -30,8 +31,7 @@ class VolumeNoise:
 
     def __call__(self, points: np.ndarray, wavelength_mm: float) -> np.ndarray:
         """float32 [...] at points [..., 3] mm."""
-        cells = np.reshape(points, (-1, 3)).T * (self.CELLS_PER_WAVE / wavelength_mm)
-        return map_coordinates(self._field, cells, order=1, mode="grid-wrap").reshape(np.shape(points)[:-1])
+        return interpolate(self._field, points * (self.CELLS_PER_WAVE / wavelength_mm), periodic=True)
 
 
 def cell_distances(rng: np.random.Generator, size: int, cells: int, compute_size: int = 512) -> np.ndarray:

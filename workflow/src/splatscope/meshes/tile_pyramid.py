@@ -13,13 +13,16 @@ def pyramid(texels: np.ndarray) -> np.ndarray:
 
     The texels of a level are the means of four of the level before.
     """
-    levels = []
-    while len(levels) < LEVELS and len(texels) >= BLOCK:
-        side, channels = len(texels) // BLOCK, texels.shape[2]
-        blocks = texels.reshape(side, BLOCK, side, BLOCK, channels).transpose(0, 2, 1, 3, 4)
-        levels.append(blocks.reshape(-1, channels))
-        texels = texels.reshape(len(texels) // 2, 2, len(texels) // 2, 2, channels).mean((1, 3))
-    return np.concatenate(levels).astype(np.float32)
+    size, channels = len(texels), texels.shape[2]
+    sides = [size >> level for level in range(level_count(size))]
+    result = np.empty((sum(side**2 for side in sides), channels), np.float32)
+    levels = np.split(result, np.cumsum([side**2 for side in sides[:-1]]))
+    for side, level in zip(sides, levels):
+        count = side // BLOCK
+        blocks = texels.reshape(count, BLOCK, count, BLOCK, channels).transpose(0, 2, 1, 3, 4)
+        level.reshape(blocks.shape)[:] = blocks
+        texels = (texels[::2, ::2] + texels[::2, 1::2] + texels[1::2, ::2] + texels[1::2, 1::2]) / 4
+    return result
 
 
 def level_count(size: int) -> int:

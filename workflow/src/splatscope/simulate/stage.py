@@ -1,16 +1,13 @@
-"""Stage simulate: one episode to its files, and the contact sheet of all."""
+"""Stage simulate: one episode to its files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from splatscope.config.simulate import SimulateConfig
-from splatscope.files import read_json, write_bytes, write_table
-from splatscope.images import contact_sheet, encode_jpeg
-from splatscope.shards import Frame, manifest_path, read_shard, write_shard
+from splatscope.files import write_table
+from splatscope.shards import Frame, write_shard
 from splatscope.simulate.episode import Episode
 from splatscope.simulate.operation.labels import event_table, log_table, triplet_table
 from splatscope.simulate.operation.scenario import load_scenario
@@ -52,12 +49,3 @@ def simulate_episode(
     write_table(events_parquet, event_table(episode.events))
     write_table(log_parquet, log_table(episode.log))
     print(f"episode {index}: {len(episode.commands)} frames, {len(episode.events)} events", flush=True)
-
-
-def write_contact_sheet(shards: Sequence[str | Path], count: int, columns: int, seed: int, out: str | Path) -> None:
-    """A JPEG of `count` frames chosen at random from all shards, in their order."""
-    frames = [(shard, key) for shard in shards for key in read_json(manifest_path(shard))["frames"]]
-    picked = np.random.default_rng([seed, 701]).permutation(len(frames))[:count]
-    wanted = {shard: {key for other, key in map(frames.__getitem__, picked) if other == shard} for shard in shards}
-    images = [frame.rgb for shard in shards for frame in read_shard(shard, maps=(), keys=wanted[shard])]
-    write_bytes(out, encode_jpeg(contact_sheet(images, columns, images[0].shape[1]), 90))

@@ -26,9 +26,9 @@ class TissueSurface:
 
     def __init__(self, tissue: Tissue, tint: Callable[[np.ndarray, np.ndarray], np.ndarray], blood: Callable):
         """`tint`(points [V, 3], classes [V]) -> [V, 4] colour factor and openness; `blood`() -> [V] in 0..1."""
-        self._tissue, self._make_tint, self._blood = tissue, tint, blood
+        self._tissue, self._blood = tissue, blood
         self._version = -1
-        self._tint = np.zeros((0, 4), np.float32)
+        self._tint = _tint_before_cuts(tissue, tint)
         self._looks = [Look(name, class_id) for class_id, pair in MATERIALS.items() for name in pair]
         self._first_look = np.full(256, -1)
         self._first_look[list(MATERIALS)] = np.arange(len(MATERIALS)) * 2
@@ -47,9 +47,8 @@ class TissueSurface:
         faces = self._cut.faces
         vertices, normals, condition = self.now()
         classes = tissue.tet_class[self._cut.tet]
-        self._extend_tint(rest)
         return Surface(
-            Mesh(vertices, faces, normals, self._tint, rest),
+            Mesh(vertices, faces, normals, self._tint[tissue.origin], rest),
             self._looks,
             self._first_look[classes] + self._cut.inner,
             condition,
@@ -66,10 +65,10 @@ class TissueSurface:
         """Faces [F, 3]; tetrahedron and its three corners of each face [F, 4]; tetrahedra [T, 4]: as last made."""
         return self._cut.faces, np.column_stack([self._cut.tet, self._cut.corner]), self._tets
 
-    def _extend_tint(self, rest: np.ndarray) -> None:
-        """New vertices are copies of old ones: at the same point at rest, of the same class."""
-        known = len(self._tint)
-        if known < len(rest):
-            classes = np.zeros(len(rest), np.uint8)
-            classes[self._tissue.tets.ravel()] = np.repeat(self._tissue.tet_class, 4)
-            self._tint = np.concatenate([self._tint, self._make_tint(rest[known:], classes[known:])])
+
+def _tint_before_cuts(tissue: Tissue, tint: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+    """float32 [V, 4] of the vertices that were there at first; copies that cuts make of them have the same."""
+    count = tissue.body_starts[-1]
+    classes = np.zeros(count, np.uint8)
+    classes[tissue.origin[tissue.tets].ravel()] = np.repeat(tissue.tet_class, 4)
+    return tint(tissue.rest[:count], classes)

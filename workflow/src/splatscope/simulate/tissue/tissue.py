@@ -69,6 +69,7 @@ class Tissue:
         self.tet_body = np.repeat(np.arange(len(bodies), dtype=np.int32), [len(body.mesh.tets) for body in bodies])
         self.vertex_body = np.repeat(np.arange(len(bodies), dtype=np.int32), sizes)
         self.fixed = np.concatenate([body.fixed for body in bodies])
+        self.origin = np.arange(len(self.rest))  # vertex before all cuts that each vertex is a copy of, or is
 
         self.fields = VertexFields(len(self.rest), device)
         for name in ("positions", "previous"):
@@ -220,6 +221,7 @@ class Tissue:
         self.rest = np.concatenate([self.rest, self.rest[parents]])
         self.vertex_body = np.concatenate([self.vertex_body, self.vertex_body[parents]])
         self.fixed = np.concatenate([self.fixed, self.fixed[parents]])
+        self.origin = np.concatenate([self.origin, self.origin[parents]])
         self.fields.inherit(parents)
         self.elements.upload(self.topology)
         self._update_mass()
