@@ -63,7 +63,7 @@ class FieldConfig(Section):
 class NgpConfig(FieldConfig):
     """Instant-NGP (Müller et al. 2022): a hash grid in a box, and an occupancy grid that says where to look."""
 
-    iterations: Count = 1000
+    iterations: Count = 1400
     """Optimisation steps."""
 
     samples_per_step: Count = 8192
@@ -72,8 +72,9 @@ class NgpConfig(FieldConfig):
     max_rays: Count = 4096
     """Rays of a step, at most."""
 
-    step_share: Annotated[float, Field(gt=0, le=0.2)] = 1 / 128
-    """Length of a step along a ray over the distance from the camera."""
+    step_share: Annotated[float, Field(gt=0, le=0.2)] = 0.03
+    """Length of a step along a ray over the distance from the camera. Shorter steps mean fewer rays in the same time:
+    with 0.008 the phantom's site was 2.5 dB worse after three times as many iterations."""
 
     occupancy_resolution: Annotated[int, Field(ge=4, le=256)] = 64
     """Cells of the occupancy grid along each axis of the box."""
@@ -84,7 +85,7 @@ class NgpConfig(FieldConfig):
     occupancy_decay: Annotated[float, Field(gt=0, lt=1)] = 0.7
     """What a cell's remembered density is multiplied by when it is looked at again."""
 
-    occupied: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    occupied: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """Opacity of one step from which a cell is looked at."""
 
     box_quantile: Annotated[float, Field(ge=0, lt=0.5)] = 0.01
@@ -110,16 +111,16 @@ class ProposalConfig(HashGridConfig):
 class NerfactoConfig(FieldConfig):
     """Nerfacto (Tancik et al. 2023): proposal sampling in a contracted space, and appearance embeddings."""
 
-    iterations: Count = 1300
+    iterations: Count = 1500
     """Optimisation steps."""
 
-    rays_per_step: Count = 384
+    rays_per_step: Count = 512
     """Rays of a step."""
 
     proposals: tuple[ProposalConfig, ...] = (ProposalConfig(), ProposalConfig(finest_resolution=256))
     """Density fields that are asked one after the other."""
 
-    proposal_samples: tuple[Count, ...] = (64, 32)
+    proposal_samples: tuple[Count, ...] = (40, 20)
     """Samples along a ray for each of them."""
 
     proposal_width: Annotated[int, Field(ge=4)] = 16
@@ -128,7 +129,7 @@ class NerfactoConfig(FieldConfig):
     proposal_update_every: Count = 4
     """After the first tenth of the training the proposals learn at each n-th step only."""
 
-    samples: Count = 16
+    samples: Count = 12
     """Samples of the radiance field along a ray."""
 
     anneal_share: Annotated[float, Field(ge=0, le=1)] = 0.1
