@@ -2,7 +2,7 @@
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: setup demo test test-slow lint config lock real bench-splat bench-splat-cuda bench-sim sheet-sim train-mini apt clean
+.PHONY: setup demo test test-slow lint config lock paper paper-smoke real bench-splat bench-splat-cuda bench-sim sheet-sim train-mini apt clean
 
 setup: $(INSTALLED)
 
@@ -22,6 +22,15 @@ $(INSTALLED): envs/requirements.txt pyproject.toml setup.py $(wildcard workflow/
 demo: setup
 	. $(BIN)/activate && snakemake --cores all
 	@echo "Open results/report.html; the dataset is in results/dataset/sampled, the figures in results/summary.json"
+
+# Both papers' tables and figures beside ours, on the embedded phantom and simulator: results/paper/report.html.
+paper: setup
+	. $(BIN)/activate && snakemake --cores all paper --configfile config/paper_mini.yaml
+
+# The same at its smallest, in a folder of its own: does every part of it run?
+paper-smoke: setup
+	mkdir -p results/paper_smoke && cp -r config results/paper_smoke/
+	. $(BIN)/activate && snakemake --cores all --directory results/paper_smoke paper --configfile config/paper_smoke.yaml
 
 test: setup
 	. $(BIN)/activate && pytest -n 2 -m "not slow"

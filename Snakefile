@@ -5,7 +5,10 @@
 #   snakemake --cores all simulate                        simulated operations: a dataset without any recording
 #   snakemake --cores all mix                             simulated tools in captured frames, and the reverse
 #   snakemake --cores all restyle                         simulated frames made to look real, and what that kept
+#   snakemake --cores all baselines                       our replay beside Instant-NGP's and Nerfacto's
 #   snakemake --cores all proof                           detectors trained on real, on synthetic frames, on both
+#   snakemake --cores all ablation                        what tracker errors and each part of the method cost
+#   snakemake --cores all paper                           both papers' tables beside ours: results/paper/report.html
 #   snakemake --cores all results/dataset/sampled/annotations.json    one result and what it needs
 #
 # Stages, in flow order: workflow/README.md.
@@ -36,8 +39,11 @@ include: "workflow/rules/style.smk"
 include: "workflow/rules/restyle.smk"
 include: "workflow/rules/annotate.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/baselines.smk"
 include: "workflow/rules/proof.smk"
+include: "workflow/rules/ablation.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/paper.smk"
 
 
 rule all:

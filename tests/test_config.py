@@ -24,6 +24,13 @@ def test_default_file_holds_the_defaults():
     assert check_config(yaml.safe_load(generate.default_yaml())) == Config()
 
 
+def test_shipped_settings_are_valid(repository):
+    files = sorted([*(repository / "config").glob("paper*.yaml"), *(repository / "config" / "paper").glob("*.yaml")])
+    assert len(files) >= 4
+    for file in files:
+        assert load_config(file) != Config()
+
+
 def test_every_key_says_what_it_is():
     def undescribed(schema: dict, where: str) -> list[str]:
         return [

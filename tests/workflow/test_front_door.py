@@ -39,6 +39,13 @@ def test_mixed_datasets_need_frames_of_both_worlds(folder, run_snakemake):
     assert run.jobs["annotate_dataset"] == 2
 
 
+def test_baselines_train_on_what_splats_are_trained_on(folder, run_snakemake):
+    run = run_snakemake(folder, "--dry-run", "baselines")
+    assert run.code == 0, run.output
+    assert run.jobs["train_baseline"] == 2 * run.jobs["train_splat"] == 4
+    assert run.jobs["render_baseline"] == 2 and run.jobs["evaluate_replay"] == 3
+
+
 def test_detectors_are_trained_only_when_asked_for(folder, run_snakemake):
     settings = "proof={'folds': 2, 'efficiency_percents': [50], 'segmentation': {'enabled': False}}"
     run = run_snakemake(folder, "--dry-run", "proof", "--config", settings)
@@ -87,3 +94,24 @@ def test_bad_input_is_refused_before_any_job(folder, run_snakemake, name, conten
     assert run.code != 0
     assert message in run.output and "to mend:" in run.output
     assert "Traceback" not in run.output
+
+
+def test_the_papers_page_asks_for_every_part(folder, run_snakemake):
+    run = run_snakemake(folder, "--dry-run", "paper")
+    assert run.code == 0, run.output
+    assert run.jobs["write_paper"] == run.jobs["paper"] == 1
+    assert {"ablate_case", "train_baseline", "train_detector", "restyle_shard"} <= set(run.jobs)
+    awaited = next(line for line in run.output.splitlines() if "results/summary.json;" in line)
+    assert "results/proof/proof.json" in awaited and "results/baselines/baselines.json" in awaited
+
+
+def test_the_papers_page_leaves_out_what_is_not_wanted(folder, run_snakemake):
+    run = run_snakemake(folder, "--dry-run", "paper", "--config", "paper={'parts': ['ablation']}")
+    assert run.code == 0, run.output
+    assert "ablate_case" in run.jobs and not {"train_baseline", "train_detector"} & set(run.jobs)
+
+
+def test_the_default_run_makes_none_of_the_papers_page(folder, run_snakemake):
+    jobs = run_snakemake(folder, "--dry-run").jobs
+    assert "write_report" in jobs
+    assert not {"ablate_case", "train_baseline", "train_detector", "write_paper"} & set(jobs)

@@ -1,10 +1,12 @@
 # Loads and checks configuration and recordings, once, before any job starts; names that all rules use.
 
 import os
+import re
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from splatscope.ablations.cases import list_cases
 from splatscope.config.load import check_config
 from splatscope.config.restyle import PROOF_VARIANTS
 from splatscope.digests import code_digest, settings_digest
@@ -55,6 +57,7 @@ TOOLS = [name for name, row in RECORDINGS.items() if row.role is Role.TOOL]
 SCENES = [name for name, row in RECORDINGS.items() if row.role is Role.SCENE]
 TESTS = [name for name, row in RECORDINGS.items() if row.role is Role.TEST]
 SITE = [name for name, row in RECORDINGS.items() if row.role is not Role.TOOL]
+BASELINES = ["ngp", "nerfacto"]
 REPLAYS = ["replay", "replay_paper"] if SCENES and TOOLS else []
 SHOWN = ["sampled"] + ["simulated"] * (CONFIG.simulate.episodes > 0)  # datasets in the report
 MIXED = ["mixed_captured"] + ["mixed_simulated"] * bool(TOOLS and CONFIG.simulate.episodes)
@@ -65,6 +68,7 @@ PROOF_RECORDINGS = {"real": SCENES, "test": TESTS}  # who teaches and who tests 
 DETECTOR_RUNS = detector_runs(CONFIG.proof)
 SEGMENTER_RUNS = segmenter_runs(CONFIG.proof)
 MODELS = {"site": BACKGROUNDS} | {tool: [tool] for tool in TOOLS}
+CASES = {case.name: case for case in list_cases(CONFIG.ablation)}
 PHANTOM_TOOLS = [name for name in TOOLS if name in PHANTOM_NAMES]
 
 
@@ -76,6 +80,10 @@ def shard_files(dataset, suffix):
         folder = f"results/restyle/{dataset.removesuffix('_restyled')}/default"
         raw = shard_files(dataset.removesuffix("_restyled"), suffix)
         return [f"{folder}/{Path(file).name}" for file in raw]
+    if dataset.startswith("replay_") and dataset.removeprefix("replay_") in BASELINES:
+        count = CONFIG.compose.shard_count("replay")
+        folder = f"results/baselines/{dataset.removeprefix('replay_')}/replay"
+        return [f"{folder}/shard_{index:06d}.{suffix}" for index in range(count)]
     if dataset == "mixed_simulated":
         return [f"results/mix/{dataset}/shard_{index:06d}.{suffix}" for index in range(CONFIG.simulate.episodes)]
     if dataset == "mixed_captured":
@@ -154,13 +162,40 @@ def if_replayed(*files):
     return list(files) if REPLAYS else []
 
 
-def finished(file):
-    """A result that the summary takes up once somebody has asked for it, with its digest; nothing before."""
+def ablated_splats(case):
+    """The files of the splats that a case of the ablation is drawn with."""
+    percent, parts = CASES[case].views_percent, CASES[case].setup.parts
+    kind = "tool_paper" if parts.extraction == "radius" else "tool"
+    if percent == 100:
+        site, folder = "results/splat/site/model.ply", "results/extract"
+    else:
+        folder = f"results/ablation/views_{percent}"
+        site = f"{folder}/site/model.ply"
+    return {
+        "site": site,
+        "tools": [f"{folder}/{tool}/{kind}.ply" for tool in TOOLS],
+        "extracted": [f"{folder}/{tool}/extract.json" for tool in TOOLS],
+    }
+
+
+def finished(part):
+    """The figures of a part of the paper's page, with their digest, once somebody has asked for them; nothing before."""
+    file = f"results/{part}/{part}.json"
+    if file in awaited():
+        return [file]
     return {file: sha256(file)} if Path(file).is_file() else {}
+
+
+def awaited():
+    """Figures that the summary waits for, because the paper's page is asked for in the same run."""
+    asked = "paper" in workflow.dag_settings.targets
+    return [f"results/{part}/{part}.json" for part in PAPER_PARTS if asked and part in ("baselines", "proof")]
 
 
 # with less than three shards there is none left to judge once the segmenters have learnt
 RESTYLED = [name for name in CONFIG.restyle.datasets if name in SHOWN + MIXED and len(shard_files(name, "tar")) > 2]
+# parts of the paper's page that these recordings and settings allow; each is a target of its name
+PAPER_PARTS = [part for part in CONFIG.paper.parts if (RESTYLED if part == "restyle" else REPLAYS)]
 STYLE_SET = shipped(CONFIG.restyle.proof.style_frames)
 
 
@@ -169,10 +204,13 @@ wildcard_constraints:
     group="|".join(GROUPS),
     model="|".join(MODELS),
     tool="|".join(TOOLS) or "no_tool",
-    dataset="(sampled|replay|replay_paper|simulated|mixed_captured|mixed_simulated)(_restyled)?",
+    dataset="(sampled|replay|replay_paper|replay_ngp|replay_nerfacto|simulated|mixed_captured|mixed_simulated)(_restyled)?",
+    kind="|".join(BASELINES),
     variant="|".join(STUDIES["ablation"]),
     study="|".join(STUDIES),
     judge="gate|evaluation",
+    case="|".join(map(re.escape, CASES)),
+    percent=r"\d+",
     shard_name=r"(shard|episode)_\d{6}",
     shard=r"\d{6}",
     episode=r"\d{6}",

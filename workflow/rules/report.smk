@@ -11,6 +11,7 @@ rule write_summary:
         replay_paper=if_replayed("results/evaluate/replay_paper.json"),
         truth=["results/evaluate/truth.json"] if PHANTOM_NAMES else [],
         restyling=expand("results/evaluate/restyle_{dataset}_proof.json", dataset=RESTYLED[:1]),
+        awaited=lambda wildcards: awaited(),
     output:
         "results/summary.json",
     log:
@@ -19,7 +20,8 @@ rule write_summary:
         recordings=list(RECORDINGS),
         groups=list(GROUPS),
         models=list(MODELS),
-        proof=finished("results/proof/proof.json"),
+        baselines=lambda wildcards: finished("baselines"),
+        proof=lambda wildcards: finished("proof"),
         code=script_digest("write_summary"),
     message:
         "Collecting the headline figures"

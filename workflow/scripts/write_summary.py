@@ -14,6 +14,7 @@ with run_job(snakemake):
         replay_paper=next(map(Path, files.replay_paper), None),
         truth=next(map(Path, files.truth), None),
         restyling=next(map(Path, files.restyling), None),
+        baselines=next(map(Path, params.baselines), None),
         proof=next(map(Path, params.proof), None),
         benchmarks=sorted(Path("results/benchmarks").rglob("*.tsv")),
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from splatscope.compose.scene_list import Placement, Scene, SceneHeader, read_scene_list
-from splatscope.compositing import colour_alone, composite, instance_map, read_splat, silhouette
+from splatscope.compositing import Composite, colour_alone, composite, instance_map, read_splat, silhouette
 from splatscope.config.render import RenderConfig
 from splatscope.errors import InputError
 from splatscope.geometry import Camera, invert, make_transform
@@ -23,6 +23,15 @@ from splatscope.splats.gaussians import Gaussians
 from splatscope.splats.spherical_harmonics import BAND_0
 
 Draw = Callable[[Scene], Frame]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Who is where in an image."""
+
+    instances: np.ndarray  # uint8 [H, W], number of the instance seen, 0 nobody
+    amodal: Mapping[int, np.ndarray]  # bool [H, W] by instance
+    boxes: Mapping[int, list] | None = None  # x, y, width, height of each contour, by instance; paper mode only
 
 
 def render_shard(
@@ -63,7 +72,7 @@ def render_shard(
     def draw(scene: Scene) -> Frame:
         return make_frame(scene, header, site, tools, config)
 
-    write_shard(frames_tar, _drawn(draw, scenes, threads), provenance)
+    write_shard(frames_tar, drawn_frames(draw, scenes, threads), provenance)
 
 
 def render_frame(
@@ -80,15 +89,7 @@ def render_frame(
     camera = header.cameras[scene.recording]
     moved = [tools[placement.tool].transformed(placement.world_from_tool_sensor) for placement in scene.placements]
     image = composite(site, moved, camera, scene.world_from_camera)
-    instances = instance_map(image.weights, config.mask_threshold)
-    numbers = np.array([0, *(placement.instance for placement in scene.placements)], np.uint8)
-    instances = numbers[instances]
-    amodal = {}
-    for placement, gaussians in zip(scene.placements, moved):
-        alone = silhouette(gaussians, camera, scene.world_from_camera) > config.mask_threshold
-        # rounding at the threshold must not make a visible pixel that the tool alone would not have
-        amodal[placement.instance] = alone | (instances == placement.instance)
-    return _frame(scene, header, camera, image, instances, amodal, config)
+    return labelled_frame(scene, header, image, blended_labels(scene, camera, image, moved, config), config)
 
 
 def render_paper_frame(
@@ -112,6 +113,26 @@ def render_paper_frame(
         for placement in scene.placements
     ]
     image = composite(site, moved, camera, scene.world_from_camera)
+    return labelled_frame(scene, header, image, contrast_labels(scene, camera, moved, config), config)
+
+
+def blended_labels(
+    scene: Scene, camera: Camera, image: Composite, moved: Sequence[Gaussians], config: RenderConfig
+) -> Labels:
+    """Visible masks from the tools' weights in `image`, amodal ones from each tool alone; `moved` in world mm."""
+    instances = instance_map(image.weights, config.mask_threshold)
+    numbers = np.array([0, *(placement.instance for placement in scene.placements)], np.uint8)
+    instances = numbers[instances]
+    amodal = {}
+    for placement, gaussians in zip(scene.placements, moved):
+        alone = silhouette(gaussians, camera, scene.world_from_camera) > config.mask_threshold
+        # rounding at the threshold must not make a visible pixel that the tool alone would not have
+        amodal[placement.instance] = alone | (instances == placement.instance)
+    return Labels(instances, amodal)
+
+
+def contrast_labels(scene: Scene, camera: Camera, moved: Sequence[Gaussians], config: RenderConfig) -> Labels:
+    """Masks and boxes as section 2.4 of Zeng et al. makes them; `moved` in world mm."""
     instances = np.zeros((camera.height, camera.width), np.uint8)
     amodal, boxes = {}, {}
     for placement, gaussians in zip(scene.placements, moved):
@@ -122,7 +143,7 @@ def render_paper_frame(
         boxes[placement.instance] = sorted([int(value) for value in cv2.boundingRect(line)] for line in contours)
         instances[mask] = placement.instance
         amodal[placement.instance] = mask
-    return _frame(scene, header, camera, image, instances, amodal, config, boxes)
+    return Labels(instances, amodal, boxes)
 
 
 def paper_displacement(world_from_sensor: np.ndarray, recorded_world_from_sensor: np.ndarray) -> np.ndarray:
@@ -141,16 +162,9 @@ def tag_colour(gaussians: Gaussians, colour: tuple[float, float, float]) -> Gaus
     return replace(gaussians, sh=sh)
 
 
-def _frame(
-    scene: Scene,
-    header: SceneHeader,
-    camera: Camera,
-    image,
-    instances: np.ndarray,
-    amodal: Mapping[int, np.ndarray],
-    config: RenderConfig,
-    boxes: Mapping[int, list] | None = None,
-) -> Frame:
+def labelled_frame(scene: Scene, header: SceneHeader, image: Composite, labels: Labels, config: RenderConfig) -> Frame:
+    """The frame of a scene from its image and labels."""
+    camera, instances, amodal, boxes = header.cameras[scene.recording], labels.instances, labels.amodal, labels.boxes
     classes = np.zeros(256, np.uint8)
     bits = np.zeros(instances.shape, np.uint16)
     entries = []
@@ -195,7 +209,7 @@ def _entry(placement: Placement, scene: Scene, header: SceneHeader, instances: n
     }
 
 
-def _drawn(draw: Draw, scenes: list[Scene], threads: int) -> Iterator[Frame]:
+def drawn_frames(draw: Draw, scenes: list[Scene], threads: int) -> Iterator[Frame]:
     """Frames in order, `threads` at a time; a line every 32."""
     with ThreadPoolExecutor(max(1, threads)) as pool:
         for number, frame in enumerate(pool.map(draw, scenes), start=1):

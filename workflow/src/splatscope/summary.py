@@ -74,6 +74,9 @@ KEYS = (
     Key("restyle.style_distance_raw", "", "distance to the style set before restyling"),
     Key("restyle.style_distance", "", "the same after restyling"),
     Key("restyle.style_distance_name", "", "which distance it is"),
+    Key("proof.baseline.ngp.psnr_mean", "dB", "replay by Instant-NGP: PSNR, mean over the images"),
+    Key("proof.baseline.nerfacto.psnr_mean", "dB", "the same by Nerfacto"),
+    Key("proof.ours.psnr_mean", "dB", "the same by our splats, on the same images"),
     *(
         Key(
             f"proof.{arm}.{metric}",
@@ -99,6 +102,7 @@ class SummaryInputs:
     replay_paper: Path | None = None  # evaluate/replay_paper.json
     truth: Path | None = None  # evaluate/truth.json
     restyling: Path | None = None  # evaluate/restyle_<dataset>_proof.json
+    baselines: Path | None = None  # baselines/baselines.json
     proof: Path | None = None  # proof/proof.json
     benchmarks: Sequence[Path] = ()  # Snakemake's benchmark tables
 
@@ -128,6 +132,10 @@ def write_summary(inputs: SummaryInputs, out: str | Path) -> dict[str, float | i
                 figures[f"{prefix}.{name}"] = content[metric][statistic]
     if inputs.restyling:
         figures |= _restyle_figures(read_json(inputs.restyling))
+    if inputs.baselines:
+        for row in read_json(inputs.baselines)["rows"]:
+            prefix = "proof" if row["method"] == "ours" else "proof.baseline"
+            figures[f"{prefix}.{row['method']}.psnr_mean"] = row["psnr"]["mean"]
     if inputs.proof:
         arms = read_json(inputs.proof)["detection"]
         figures |= {f"proof.{arm}.{name}": arms[arm][name]["mean"] for arm in _PROOF_ARMS for name in _PROOF_METRICS}

@@ -6,12 +6,15 @@ from typing import Literal
 
 from pydantic import Field
 
+from splatscope.config.ablation import AblationConfig
 from splatscope.config.annotate import AnnotateConfig
+from splatscope.config.baselines import BaselinesConfig
 from splatscope.config.compose import ComposeConfig
 from splatscope.config.evaluate import EvaluateConfig
 from splatscope.config.extract import ExtractConfig
 from splatscope.config.ingest import IngestConfig
 from splatscope.config.mix import MixConfig
+from splatscope.config.paper import PaperConfig
 from splatscope.config.phantom import PhantomConfig
 from splatscope.config.poses import PosesConfig, SfmConfig
 from splatscope.config.proof import ProofStageConfig
@@ -62,7 +65,13 @@ class Config(Section):
     """Frame shards to the dataset."""
     evaluate: EvaluateConfig = EvaluateConfig()
     """Replay of the scene recording against the real frames."""
+    baselines: BaselinesConfig = BaselinesConfig()
+    """The radiance fields of the paper's Table 1, beside our splats."""
     proof: ProofStageConfig = ProofStageConfig()
     """Detectors and segmenters trained on real, on synthetic and on both kinds of frames."""
+    ablation: AblationConfig = AblationConfig()
+    """What tracker errors cost, and what each part of the method is worth."""
+    paper: PaperConfig = PaperConfig()
+    """Both papers' tables and figures beside ours."""
     report: ReportConfig = ReportConfig()
     """The HTML report."""

@@ -136,9 +136,9 @@ class _Source:
 
 
 def _frames_by_index(shard: Path, wanted: set[int]):
-    for frame in read_shard(shard):
-        if int(frame.key) in wanted:
-            yield int(frame.key), frame
+    keys = {f"{index:06d}" for index in wanted}
+    for frame in read_shard(shard, keys=keys, maps=("class_map", "instance_map", "amodal_bits")):
+        yield int(frame.key), frame
 
 
 def _imitated(frame: Frame, sources: Mapping[str, _Source], rendered: Sequence[str | Path]) -> tuple[str, int]:

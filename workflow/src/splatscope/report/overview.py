@@ -193,14 +193,19 @@ def left_out(inputs: ReportInputs) -> list[dict]:
     ]
 
 
-def provenance(inputs: ReportInputs) -> dict:
-    """Settings, versions, and the digests and licences of the datasets."""
-    versions = {"SplatScope": __version__, "Python": platform.python_version()}
+def versions() -> dict[str, str]:
+    """Versions of what computed the results, by name."""
+    found = {"SplatScope": __version__, "Python": platform.python_version()}
     for package in PACKAGES:
         try:
-            versions[package] = version(package)
+            found[package] = version(package)
         except PackageNotFoundError:
-            versions[package] = "not installed"
+            found[package] = "not installed"
+    return found
+
+
+def provenance(inputs: ReportInputs) -> dict:
+    """Settings, versions, and the digests and licences of the datasets."""
     stated = []
     for name, folder in inputs.datasets.items():
         if (folder / "manifest.json").is_file():
@@ -215,7 +220,7 @@ def provenance(inputs: ReportInputs) -> dict:
                     "digest": manifest["files"]["annotations.json"],
                 }
             )
-    return {"stated": dict(inputs.provenance), "versions": versions, "datasets": stated}
+    return {"stated": dict(inputs.provenance), "versions": versions(), "datasets": stated}
 
 
 def keys(figures: Mapping) -> list[dict]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import jinja2
@@ -39,8 +40,13 @@ def write_report(inputs: ReportInputs, config: ReportConfig, out: str | Path) ->
         "provenance": overview.provenance(inputs),
         "keys": overview.keys(figures),
     }
+    write_text(out, render_page(_FOLDER / "report.html", content))
+
+
+def render_page(template: Path, content: Mapping) -> str:
+    """A page of the report's look: `template` with `content`, its style sheet and its script, all in one text."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
+        loader=jinja2.FileSystemLoader([template.parent, _FOLDER]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -48,4 +54,4 @@ def write_report(inputs: ReportInputs, config: ReportConfig, out: str | Path) ->
     )
     environment.filters |= {"number": text.number, "spread": text.spread, "duration": text.duration}
     assets = {name: (_FOLDER / f"report.{name}").read_text() for name in ("css", "js")}
-    write_text(out, environment.get_template("report.html").render(content | assets))
+    return environment.get_template(template.name).render({**content, **assets})

@@ -9,15 +9,16 @@ import pandas as pd
 
 from splatscope.config.report import ReportConfig
 from splatscope.files import read_json
+from splatscope.paper.published import IMAGE_QUALITY
 from splatscope.report import plots
 from splatscope.report.gallery import dataset_section
 from splatscope.report.inputs import ReportInputs
-from splatscope.report.paper import PAPER_ROWS
 from splatscope.report.pictures import embed, embed_file, split_panels
 from splatscope.report.reading import REASONS, evaluated_file, extract_counts, percent, read_truth
 from splatscope.report.text import spread
 
 WIDE, HALF = 1280, 720  # pixels of embedded pictures
+METHODS = {"ngp": "Instant-NGP", "nerfacto": "Nerfacto", "ours": "Zeng et al."}
 
 
 def recordings(inputs: ReportInputs, config: ReportConfig) -> list[dict]:
@@ -157,10 +158,13 @@ def extracts(inputs: ReportInputs, config: ReportConfig) -> list[dict]:
 def replay(inputs: ReportInputs, config: ReportConfig) -> dict | None:
     """The paper's Table 1 with our rows, PSNR along the recording, best and worst pair."""
     rows = [
-        {"method": row["method"], "ours": False}
-        | {metric: spread(*row[metric], digits) for metric, digits in (("psnr", 2), ("ssim", 3), ("lpips", 3))}
+        {"method": METHODS[method], "ours": False}
+        | {
+            metric: spread(published[metric].mean, published[metric].std, digits)
+            for metric, digits in (("psnr", 2), ("ssim", 3), ("lpips", 3))
+        }
         | {"mask_iou": None, "box_iou": None, "images": None}
-        for row in PAPER_ROWS
+        for method, published in IMAGE_QUALITY.items()
     ]
     evaluated, lines, pairs, lpips_note = {}, {}, [], None
     for dataset, label in (("replay", "SplatScope"), ("replay_paper", "SplatScope, paper mode")):
