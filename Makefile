@@ -10,11 +10,12 @@ setup: $(INSTALLED)
 apt:
 	apt-get update && apt-get install -y --no-install-recommends $$(cat envs/apt.txt)
 
+# The lock names everything; without dependencies, because envs/overrides.txt takes some away that packages ask for.
 $(INSTALLED): envs/requirements.txt pyproject.toml setup.py $(wildcard workflow/src/splatscope/splats/engine/*)
 	python3 -c "import ensurepip, venv" && command -v g++ >/dev/null || $(MAKE) apt
 	test -x $(BIN)/python || python3 -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r envs/requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --no-deps --require-hashes -r envs/requirements.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --reinstall-package splatscope -e .
 	touch $@
 

@@ -6,6 +6,8 @@ is for the diffusion model to draw; what that draws is carried on in its turn.
 The unstyled frames, which are exact, say what may be carried. The light moves with the camera, so a carried picture is
 brightened by what the unstyled frame has become brighter, smoothly over the picture. What then still differs between
 the unstyled frame and its carried predecessor (a highlight that moved on, blood, smoke, char) is not trusted there.
+Nor is what lay beside another surface and no longer does: a decoder draws some pixels at once, and what it drew beside
+an instrument has something of the instrument.
 
 Carrying costs a little of the finest detail each time, and a surface that comes nearer has more than was drawn of it:
 `blend` adds detail of the drawn picture until there is as much as it has, and lets colours return to it slowly. So what
@@ -28,6 +30,7 @@ LIGHT_SIGMA = 0.03  # of the picture's width: shading is smoother than texture
 DARK = 0.05  # sRGB; below it ratios of brightness are held back
 LIGHT_OUTLIERS = (0.7, 0.2)  # of the logarithm of brightness, in a first and a second estimate
 DIFFERENCE_LIMIT = 0.07  # sRGB, of the smoothed unstyled frames: trust falls to 1/e
+BESIDE = 0.016  # of the picture's width: as far as a decoder mixes what lies side by side
 SEAM_SIGMA = 0.012  # of the picture's width
 COLOUR_SIGMA = 0.025  # of the picture's width
 COLOUR_RETURN = 0.1
@@ -64,15 +67,16 @@ class Propagation:
         if earlier.rgb.shape != frame.rgb.shape:
             raise ValueError(f"frame {frame.key}: expected {list(earlier.rgb.shape)}, got {list(frame.rgb.shape)}")
         carried, share = carry_image(
-            np.dstack([restyled, _smoothed(to_float(earlier.rgb))]),
+            np.dstack([restyled, _smoothed(to_float(earlier.rgb)), _beside_another(surfaces_of(earlier))]),
             flow_positions(frame.flow_backward),
             surfaces_of(earlier),
             surfaces,
         )
-        carried_restyled, carried_raw, smooth = carried[..., :3], carried[..., 3:], _smoothed(raw)
+        carried_restyled, carried_raw, smooth = carried[..., :3], carried[..., 3:6], _smoothed(raw)
         light = _brightening(carried_raw, smooth, share)[..., None]
         difference = np.abs(_brightened(carried_raw, light) - smooth).max(-1)
         trust = np.exp(-((difference / DIFFERENCE_LIMIT) ** 2)) * np.interp(share, KERNEL_SHARES, (0, 1))
+        trust *= 1 - carried[..., 6].clip(0, 1) * (1 - _beside_another(surfaces))
         picture = np.where(share[..., None] > 0, np.clip(_brightened(carried_restyled, light), 0, 1), raw)
         return Foretold(picture, trust.astype(np.float32), surfaces)
 
@@ -129,6 +133,14 @@ def _regions(surfaces: np.ndarray, margin: int) -> Iterator[tuple[tuple[slice, s
             for used in (np.flatnonzero(own.any(axis)) for axis in (1, 0))
         )
         yield box, own[box]
+
+
+def _beside_another(surfaces: np.ndarray) -> np.ndarray:
+    """float32 [H, W]: 1 where another surface is within BESIDE."""
+    numbers = np.unique(surfaces, return_inverse=True)[1].reshape(surfaces.shape).astype(np.uint16)
+    radius = max(1, round(BESIDE * surfaces.shape[1]))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
+    return (cv2.dilate(numbers, disc) != cv2.erode(numbers, disc)).astype(np.float32)
 
 
 def _detail(image: np.ndarray) -> np.ndarray:
