@@ -167,6 +167,24 @@ def test_what_changes_on_the_surface_is_drawn_anew():
         assert np.abs(images[index] - flickering(clip[index], amount=0))[36:50, 56:70].mean() < 0.02
 
 
+def test_what_an_instrument_left_beside_it_goes_with_it():
+    """A decoder darkens the tissue beside a bar; when the bar has gone, neither that rim nor its colour stays."""
+    before, after = sliding_frame(0, (0.0, 0.0)), sliding_frame(1, (0.0, 0.0), bar=False)
+    bar = before.instance_map > 0
+    after.flow_backward[..., 2] = np.where(bar, 2, 1)
+    rim = cv2.dilate(bar.astype(np.uint8), np.ones((1, 5))) > 0
+
+    def draw(frame):
+        image = flickering(frame, amount=0)
+        return np.where(rim[..., None], np.float32(0.1), image) if frame is before else image
+
+    images, trusts = run([before, after], draw)
+    assert trusts[1][rim].max() == 0 and trusts[1][:, : WIDTH // 2 - 5].mean() > 0.95
+    np.testing.assert_allclose(images[1][rim], draw(after)[rim], atol=0.02)
+    still = replace(before, key="000001")
+    assert run([before, still], draw)[1][1][rim & ~bar].max() > 0.5  # it stays beside the bar where the bar stays
+
+
 def test_a_clip_begins_anew_where_the_flow_does_not_reach():
     clip = [sliding_frame(index) for index in range(3)]
     propagation = Propagation()
