@@ -76,7 +76,7 @@ def test_a_resample_counts_images_as_often_as_its_weights():
 
 
 def test_the_operating_point_is_that_of_the_best_f1_of_all_thresholds():
-    truth, found = random_scene(7, 30)
+    truth, found = random_scene(7, 8)
     matches = match_detections(truth, found)
     best = {"f1": -1.0}
     for confidence in np.linspace(0, 1, 1001):

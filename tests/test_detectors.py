@@ -20,16 +20,23 @@ from splatscope.proof.detectors.yolox import learning_rate_factor
 QUICK = DetectionConfig(epochs=1, batch=4, learning_rate=4e-3)
 
 
-def test_a_detector_learns_to_find_bars():
-    train, test = [bar(index) for index in range(16)], [bar(index) for index in range(100, 108)]
+def test_training_lowers_the_loss_and_detections_are_in_order():
     losses: list[float] = []
-    detector = train_detector(train, [DRIVER], QUICK, 90, 3, progress=lambda step, steps, loss: losses.append(loss))
-    assert len(losses) == 90 and np.mean(losses[-9:]) < 0.5 * np.mean(losses[:9])
-    found = detector.detect([item.rgb for item in test])
-    assert mean_average_precision(match_detections(test, found))["map50"] > 0.7
-    for item in found:
+    images = [bar(index) for index in range(4)]
+    detector = train_detector(images, [DRIVER], QUICK, 24, 3, progress=lambda step, steps, loss: losses.append(loss))
+    assert len(losses) == 24 and np.mean(losses[-6:]) < 0.9 * np.mean(losses[:6])
+    for item in detector.detect([item.rgb for item in images]):
         assert (np.diff(item.scores) <= 0).all() and len(item.scores) <= 100
         assert (item.boxes >= 0).all() and (item.boxes[:, :2] + item.boxes[:, 2:] <= [96.001, 64.001]).all()
+
+
+@pytest.mark.slow
+def test_a_detector_learns_to_find_bars():
+    train, test = [bar(index) for index in range(32)], [bar(index) for index in range(100, 116)]
+    config = DetectionConfig(epochs=80)
+    detector = train_detector(train, [DRIVER], config, training_steps(len(train), config), 3)
+    found = detector.detect([item.rgb for item in test])
+    assert mean_average_precision(match_detections(test, found))["map50"] > 0.8
 
 
 def test_equal_seeds_give_equal_weights_and_global_randomness_is_left_alone(tmp_path):
@@ -62,7 +69,7 @@ def test_augmented_boxes_stay_on_their_objects():
         item = bar(index)
         sample = augment(sample_of(item.rgb, item.boxes, np.zeros(len(item.classes))))
         image = sample["image"]
-        assert image.dtype == torch.float32 and image.shape == (3, 64, 96) and 0 <= image.min() <= image.max() <= 1
+        assert image.dtype == torch.float32 and image.shape == (3, 64, 96) and 0 <= image.min() <= image.max() < 1.0001
         assert len(sample["boxes"]) == len(sample["labels"]) <= len(item.boxes)
         for x, y, w, h in sample["boxes"].tolist():
             inside = image[:, round(y + 0.25 * h) : round(y + 0.75 * h), round(x + 0.25 * w) : round(x + 0.75 * w)]

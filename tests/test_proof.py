@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import stats
 from torchmetrics.classification import MulticlassJaccardIndex
 
@@ -249,8 +250,6 @@ def test_the_worth_is_said_in_words():
 
 
 def test_ious_agree_with_torchmetrics():
-    import torch
-
     counts, metric = np.zeros((3, 3), np.int64), MulticlassJaccardIndex(3, ignore_index=IGNORE_ID, average=None)
     tables = []
     for image in range(4):
@@ -294,9 +293,10 @@ def displaced(item, shift: float, score: float) -> Detections:
     )
 
 
-@pytest.fixture
-def finished(tmp_path):
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
     """Detections that are better with more images, and of synthetic ones as with half of the real ones."""
+    tmp_path = tmp_path_factory.mktemp("proof")
     write_shard(tmp_path / "shard.tar", [frame(index) for index in range(20)])
     write_synthetic_set(tmp_path / "test.tar", [tmp_path / "shard.tar"], CLASS_TABLE, (96, 64), ANNOTATE)
     test = read_set(tmp_path / "test.tar")
@@ -325,7 +325,7 @@ def finished(tmp_path):
         Sizes(8, 50),
         detector="yolox_nano",
         synthetic="sampled",
-        samples=120,
+        samples=60,
         seed=0,
         outputs=outputs,
     )
