@@ -35,6 +35,7 @@ def augmentation() -> v2.Transform:
             v2.Lambda(_change_gains, tv_tensors.Image),
             v2.RandomApply([v2.GaussianBlur(5, (0.3, 1.5))], 0.3),
             v2.RandomApply([v2.GaussianNoise(sigma=0.02)], 0.5),
+            v2.Lambda(_clamped, tv_tensors.Image),
         ]
     )
 
@@ -52,3 +53,8 @@ def sample_of(rgb: np.ndarray, boxes: np.ndarray, labels: np.ndarray) -> dict:
 
 def _change_gains(image: torch.Tensor) -> torch.Tensor:
     return (image * torch.empty(3, 1, 1).uniform_(-0.12, 0.12).exp()).clamp(0, 1)
+
+
+def _clamped(image: torch.Tensor) -> torch.Tensor:
+    """A blur of white may round to more than 1."""
+    return image.clamp(0, 1)
