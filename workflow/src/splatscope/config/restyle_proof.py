@@ -13,12 +13,12 @@ from splatscope.config.section import Section
 class GateConfig(Section):
     """Which restyled frames are kept; see restyle/fidelity.py for the score."""
 
-    limit: float = Field(default=0.72, ge=0, le=1)
+    limit: float = Field(default=0.74, ge=0, le=1)
     """Least fidelity score, 0..1, that every instance and class of a frame must have. 0 switches the gate off."""
     strength_factors: tuple[float, ...] = (1.0, 0.8, 0.6)
     """Factors of the denoising strength that are tried one after the other, falling, until one passes or can be mended.
     """
-    max_blended: float = Field(default=0.1, ge=0, le=1)
+    max_blended: float = Field(default=0.2, ge=0, le=1)
     """Largest share of an image that may be taken from the unstyled one to mend it; one that needs more is drawn again
     at the next strength, and dropped after the last."""
 
