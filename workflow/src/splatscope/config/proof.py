@@ -29,9 +29,9 @@ class DetectionConfig(Section):
     `uv pip install ultralytics`."""
     ultralytics_model: str = "yolov5n.yaml"
     """For ultralytics: an architecture (.yaml, random weights) or a file of weights on this machine (.pt)."""
-    epochs: int = Field(default=30, ge=1)
+    epochs: int = Field(default=40, ge=1)
     """Passes over a training set of `proof.images` images. Smaller and larger sets get as many steps, not passes."""
-    batch: int = Field(default=8, ge=2)
+    batch: int = Field(default=4, ge=2)
     """Images in a training step."""
     learning_rate: float = Field(default=3e-3, gt=0)
     """Learning rate of AdamW at its highest; it rises over the first tenth of the steps and falls as a cosine."""

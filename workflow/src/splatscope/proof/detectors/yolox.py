@@ -28,6 +28,7 @@ SIZES = {"yolox_nano": "n", "yolox_tiny": "t"}
 LEVELS = 255.0  # the network sees 0..255
 WARM_UP = 0.1  # share of the steps
 LAST_RATE = 0.02  # share of the learning rate at the end
+BATCH_NORM_MOMENTUM = 0.1  # YOLOX's own 0.03 is for long trainings: after some hundred steps its averages lag behind
 MAX_DETECTIONS = 100  # as COCO counts them
 NMS_CANDIDATES = 1000
 INFERENCE_BATCH = 16
@@ -91,6 +92,10 @@ def train_yolox(
         torch.manual_seed(seed)
         network = LibreYOLOXModel(SIZES[config.detector], len(class_ids))
         network.init_weights()
+        network.head.use_l1 = True  # as in the last epochs of YOLOX
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = BATCH_NORM_MOMENTUM
         network = network.to(device, memory_format=torch.channels_last).train()
         _fit(network, _Batches(images, class_ids, config.batch, seed), config, steps, device, progress)
     return YoloxDetector(network, class_ids, config)
