@@ -161,7 +161,8 @@ def write_shard(tar_path: str | Path, frames: Iterable[Frame], provenance: dict 
 def read_shard(
     tar_path: str | Path, *, maps: Container[str] | None = None, keys: Container[str] | None = None
 ) -> Iterator[Frame]:
-    """Frames of a shard in key order. Raises InputError for a broken tar or an unreadable member.
+    """Frames of a shard in key order. Raises InputError for a broken tar, an unreadable member, and, having come to the
+    end, for frames other than those in the manifest, where there is one.
 
     `maps` names the maps that are needed (fields of Frame such as "class_map"), `keys` the frames: decoding is what
     costs time. Without them all come.
@@ -171,8 +172,10 @@ def read_shard(
         with tarfile.open(tar_path) as tar:
             current: dict[str, bytes] = {}
             key = ""
+            found: dict[str, None] = {}  # keys in their order
             for info in tar:
                 member_key, _, suffix = info.name.partition(".")
+                found[member_key] = None
                 if current and member_key != key:
                     yield _decode(tar_path, key, current)
                     current = {}
@@ -182,8 +185,23 @@ def read_shard(
                     current[suffix] = tar.extractfile(info).read()
             if current:
                 yield _decode(tar_path, key, current)
+            _check_keys(tar_path, list(found), remedy)
     except (tarfile.TarError, OSError, EOFError) as error:
         raise InputError(tar_path, found=str(error), expected="a frame shard (.tar)", remedy=remedy) from error
+
+
+def _check_keys(tar_path: str | Path, found: list[str], remedy: str) -> None:
+    """A tar cut off inside a header reads as a shorter one: only the manifest knows."""
+    if not manifest_path(tar_path).is_file():
+        return
+    expected = read_json(manifest_path(tar_path)).get("frames", found)
+    if found != expected:
+        raise InputError(
+            tar_path,
+            found=f"{len(found)} frames, the last {found[-1] if found else 'nowhere'}",
+            expected=f"the {len(expected)} frames of {manifest_path(tar_path).name}",
+            remedy=remedy,
+        )
 
 
 def read_shards(tar_paths: Iterable[str | Path]) -> Iterator[Frame]:

@@ -1,0 +1,80 @@
+# guard: before the DAG is built, one run in a folder, nothing left of a killed one, no damage among the results.
+# Snakemake calls nobody there (`onstart` comes when the DAG has already taken a damaged file for a good one), so its
+# `execute` is wrapped: it is what a run and a dry run go through, and neither a job's process nor --lint, --summary, ...
+
+import os
+import subprocess
+import sys
+
+from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+
+from splatscope.errors import InputError
+from splatscope.jobs import die_with_run, name_run
+from splatscope.records import Records
+from splatscope.run_lock import claim_folder
+from splatscope.storage import check_writable
+from splatscope.verify import describe, find_damage, give_back_times, mend_times, repair
+
+REMAKING = "SPLATSCOPE_REMAKING"  # set in the process that makes damaged results again
+
+
+def guarded(execute):
+    """The workflow's `execute`, as the only run in its folder and on sound results."""
+
+    def run(*arguments, executor_plugin, **more):
+        kind = executor_plugin.common_settings
+        lock = None
+        try:
+            if not kind.dryrun_exec:
+                for folder in (".snakemake", "results"):
+                    check_writable(folder)
+                lock = claim_folder(".snakemake")
+            if not kind.touch_exec:
+                look_for_damage(report_only=kind.dryrun_exec)
+            return execute(*arguments, executor_plugin=executor_plugin, **more)
+        except InputError as error:
+            raise WorkflowError(str(error)) from None
+        finally:
+            if lock is not None:
+                lock.release()
+
+    return run
+
+
+def look_for_damage(report_only):
+    """Move damaged results aside and make them again."""
+    records = Records()
+    findings = find_damage(records)
+    for manifest in findings.left_out:
+        logger.info(f"{manifest.parent} has too many files to look at before a run: `splatscope verify` reads them.")
+    for file, reason in sorted(findings.damaged.items()):
+        logger.warning(f"Damaged: {file}: {reason}. A run moves it to results/damaged and makes it again.")
+    if report_only:
+        return
+    mend_times(records, findings)
+    if findings.remake or findings.damaged:
+        before = dict(records.all())
+        repair(records, findings)
+        make_again(findings.remake)
+        give_back_times(records, before)
+
+
+def make_again(files):
+    """Make these files by the rules of this run, and nothing of what depends on them, which is as good as it was."""
+    command = [sys.executable, "-m", "snakemake", *sys.argv[1:]]
+    process = {"cwd": workflow.rundir, "env": os.environ | {REMAKING: "1"}}
+    listed = subprocess.run([*command, "--summary"], capture_output=True, text=True, **process)
+    of_this_run = {line.split("\t")[0] for line in listed.stdout.splitlines()}
+    wanted = sorted({str(file) for file in files} & of_this_run)
+    if wanted:
+        logger.info(f"Making again: {', '.join(wanted)}")
+        if subprocess.run([*command, "--until", *wanted], **process).returncode != 0:
+            raise WorkflowError("Damaged results could not be made again; the reason stands above.")
+
+
+if workflow.is_main_process and REMAKING not in os.environ:
+    workflow.execute = guarded(workflow.execute)
+elif REMAKING in os.environ:
+    die_with_run()
+name_run()
