@@ -83,7 +83,9 @@ def test_a_job_that_fails_leaves_no_record(tmp_path, records):
     assert records.read(tmp_path / "results" / "a" / "out.bin") is None
 
 
-@pytest.mark.parametrize("content, reason", [(b"givex", "SHA-256"), (b"giv", "3 bytes, but 5 were written"), (b"", "0 b")])
+@pytest.mark.parametrize(
+    "content, reason", [(b"givex", "SHA-256"), (b"giv", "3 bytes, but 5 were written"), (b"", "0 b")]
+)
 def test_a_damaged_input_is_moved_aside(tmp_path, records, content, reason):
     damaged = tmp_path / "results" / "a" / "in.bin"
     damaged.write_bytes(content)
@@ -127,7 +129,7 @@ def test_leftovers_of_a_killed_job_are_removed(tmp_path, records):
 
 
 def test_a_full_disk_is_said_without_a_traceback(tmp_path, records):
-    job = run(tmp_path, "open('/dev/full', 'wb').write(b'x')")
+    job = run(tmp_path, "open('/dev/full', 'wb', 0).write(b'x')")
     assert job.code == 1 and "Traceback" not in job.log + job.terminal
     assert "no space left" in job.terminal and "free some space" in job.terminal
 
@@ -137,7 +139,9 @@ SLEEP = "import os, time; print(os.getpid(), flush=True); time.sleep(120)"
 
 
 def test_job_dies_with_its_parent(tmp_path):
-    parent = subprocess.Popen([sys.executable, "-c", STARTS_A_JOB, SCRIPT.format(body=SLEEP), str(tmp_path / "job.log")])
+    parent = subprocess.Popen(
+        [sys.executable, "-c", STARTS_A_JOB, SCRIPT.format(body=SLEEP), str(tmp_path / "job.log")]
+    )
     child = pid_in(tmp_path / "job.log")
     parent.send_signal(signal.SIGKILL)
     parent.wait()

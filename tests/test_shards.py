@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from shard_material import some_frame
-
 from splatscope import shards
 from splatscope.errors import InputError
 from splatscope.shards import Frame
@@ -83,7 +82,7 @@ def test_a_shard_cut_inside_a_header_is_not_taken_for_a_shorter_one(tmp_path, cu
     with tarfile.open(path) as tar:
         start = next(info.offset for info in tar if info.name.startswith("000002"))
     path.write_bytes(path.read_bytes()[: start + cut])
-    with pytest.raises(InputError, match="1 frames, the last 000001|unexpected end|000002"):
+    with pytest.raises(InputError, match=r"1 frames, the last 000001|unexpected end|000002"):
         list(shards.read_shard(path))
 
 

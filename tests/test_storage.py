@@ -2,6 +2,7 @@
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +22,7 @@ def test_trouble_with_the_disk_names_file_and_remedy(tmp_path, number, said):
 def test_libraries_that_lose_the_error_number(tmp_path, monkeypatch):
     assert "no space left" in storage_error(RuntimeError("No space left on device (os error 28)"), tmp_path / "a").found
     assert storage_error(RuntimeError("file write failed"), tmp_path / "a") is None
-    monkeypatch.setattr(storage, "_free_bytes", lambda folder: 4096)
+    monkeypatch.setattr(storage, "_bytes_of_disk", lambda folder: (4096, 10**9))
     assert "no space left" in storage_error(RuntimeError("file write failed"), tmp_path / "a").found
 
 
@@ -48,9 +49,13 @@ def test_a_writable_folder_is_left_as_it_was(tmp_path):
     assert not list((tmp_path / "new").iterdir())
 
 
-def test_a_folder_that_cannot_be_written_is_refused():
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
+    def refuse(path, content):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)  # folders are closed to users by their mode, but not to root
     with pytest.raises(InputError, match="cannot be written"):
-        check_writable("/proc/sys")  # not even for root
+        check_writable(tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["", "flipped", "truncated", "empty"])

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from shard_material import some_frame
 
+from shard_material import some_frame
 from splatscope import cli, shards
 from splatscope.errors import InputError
 from splatscope.files import sha256, write_json
@@ -93,7 +93,9 @@ def test_a_large_dataset_is_left_to_verify(results, monkeypatch):
     flip(results / "dataset" / "d" / "images" / "1.png")
     quick = find_damage(Records(results))
     assert quick.left_out == [manifest] and not quick.damaged
-    assert list(find_damage(Records(results), every_byte=True).damaged) == [results / "dataset" / "d" / "images" / "1.png"]
+    assert list(find_damage(Records(results), every_byte=True).damaged) == [
+        results / "dataset" / "d" / "images" / "1.png"
+    ]
 
 
 def test_a_deleted_file_is_missing_not_damaged(results):

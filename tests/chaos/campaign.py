@@ -104,8 +104,7 @@ def in_namespace() -> int:
 
 
 def run_undisturbed(arguments: argparse.Namespace) -> Undisturbed:
-    """The finished run of this plan; made when it is not there yet."""
-    config, targets = PLANS[arguments.plan]
+    """The finished run of this plan."""
     directory = working_directory(arguments, f"undisturbed_{arguments.plan}")
     shutil.rmtree(directory.folder, ignore_errors=True)
     (directory.folder / "config").mkdir(parents=True)

@@ -1,5 +1,5 @@
 """The kinds of faults. Each is a function that is given a `Scene`, runs the command once while it goes wrong, and
-mends what a user would mend (a full disk, a read-only one). What results are damaged stay damaged, locks stay locked."""
+mends what a user would mend (a full disk, a read-only one). Damaged results stay damaged, locks stay locked."""
 
 from __future__ import annotations
 

@@ -9,12 +9,13 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from splatscope.errors import InputError
 from splatscope.storage import storage_error
+
+if TYPE_CHECKING:  # it takes a second to import, which every start of the workflow would pay
+    import pandas as pd
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def claim_folder(snakemake_folder: str | Path) -> RunLock:
     """
     folder = Path(snakemake_folder)
     folder.mkdir(exist_ok=True)
-    file = open(folder / LOCK_FILE, "a+")  # held beyond this function
+    file = open(folder / LOCK_FILE, "a+")  # noqa: SIM115 (held beyond this function)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -37,7 +37,6 @@ from splatscope.images import decode_image, encode_png
 
 SCHEMA_VERSION = 1
 DEPTH_UNIT_MM = 0.01  # 16 bits reach 655 mm, beyond any endoscope's working distance
-MAX_INSTANCES = 16  # bits of the amodal map
 POINT_UNIT_MM = 0.02  # 16 bits reach 655 mm to either side
 FLOW_LEVELS_PER_PX = 32  # 16 bits reach 1,023 pixels to either side
 FLOW_STATES = ("nothing there", "seen in both", "hidden or outside in the other")  # third channel of a flow map

@@ -17,8 +17,9 @@ def storage_error(error: BaseException, path: str | Path) -> InputError | None:
     """What to tell the user when writing `path` failed for want of space or permission; None for any other error."""
     folder = _existing(Path(path).absolute().parent)
     number = getattr(error, "errno", None)
-    free = _free_bytes(folder)
-    if number in FULL or "No space left on device" in str(error) or free < NOTHING_LEFT:
+    free, total = _bytes_of_disk(folder)
+    full = number in FULL or "No space left on device" in str(error)
+    if full or (number is None and total > 0 and free < NOTHING_LEFT):
         return InputError(
             path,
             found=f"no space left ({error}; {free / 1e6:.1f} MB free in {folder})",
@@ -52,6 +53,7 @@ def _existing(folder: Path) -> Path:
     return next(place for place in (folder, *folder.parents) if place.exists())
 
 
-def _free_bytes(folder: Path) -> int:
+def _bytes_of_disk(folder: Path) -> tuple[int, int]:
+    """Free and all."""
     space = os.statvfs(folder)
-    return space.f_bavail * space.f_frsize
+    return space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize

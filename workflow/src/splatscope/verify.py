@@ -1,8 +1,8 @@
 """Looking for damage among results: quickly before every run, by every byte on demand.
 
-    find_damage(records)            files that changed since they were recorded are hashed, the others trusted
-    find_damage(records, all)       everything is hashed: what a disk lost without a trace is found too
-    repair(records, findings)       damaged files are moved aside, so that the next run makes them again
+find_damage(records)            files that changed since they were recorded are hashed, the others trusted
+find_damage(records, all)       everything is hashed: what a disk lost without a trace is found too
+repair(records, findings)       damaged files are moved aside, so that the next run makes them again
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from pathlib import Path
 from splatscope.errors import InputError
 from splatscope.files import read_json, sha256
 from splatscope.records import FOLDER_MANIFEST, UNRECORDED, Record, Records
-from splatscope.shards import manifest_path
 
 HASHERS = min(8, os.cpu_count() or 1)  # hashing lets other threads run
 
@@ -114,12 +113,13 @@ def give_back_times(records: Records, before: dict[Path, Record | None]) -> None
 def _look_into_dataset(records: Records, manifest: Path, record: Record, every_byte: bool, findings: Findings) -> None:
     if not every_byte and not record.members:
         findings.left_out.append(manifest)
-    elif every_byte or records.members_digest(manifest) != record.members:
+        return
+    if every_byte or records.members_digest(manifest) != record.members:
         before = len(findings.damaged)
         findings.damaged.update(damaged_members(manifest))
         if len(findings.damaged) > before:
             findings.remake.add(manifest)
-        else:
+        elif records.members_digest(manifest) != record.members:
             findings.changed[manifest] = record
 
 
@@ -164,10 +164,11 @@ def _all_files(results: Path, datasets: Iterable[Path]) -> Iterator[Path]:
 
 def _shard_damage(file: Path) -> str:
     """What is wrong with a shard, by its own manifest; nothing for other files and shards without one."""
-    if file.suffix != ".tar" or not manifest_path(file).is_file():
+    manifest = file.with_suffix(".json")
+    if file.suffix != ".tar" or not manifest.is_file():
         return ""
     try:
-        expected = read_json(manifest_path(file))["sha256"]
+        expected = read_json(manifest)["sha256"]
     except (InputError, KeyError, TypeError):
         return "its manifest cannot be read"
     found = sha256(file)
