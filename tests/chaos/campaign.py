@@ -32,6 +32,7 @@ from working_directory import REPOSITORY, WorkingDirectory
 HERE = Path(__file__).parent
 NAMESPACE = "SPLATSCOPE_CHAOS_NAMESPACE"
 MAX_RERUNS = 5
+NOTHING_LEFT = "Nothing to be done"  # as Snakemake says it
 PLANS = {
     "full": (HERE / "chaos.yaml", ("all", "simulate")),
     "smoke": (HERE / "smoke.yaml", ("simulate",)),
@@ -112,8 +113,15 @@ def run_undisturbed(arguments: argparse.Namespace) -> Undisturbed:
     started = time.monotonic()
     if directory.run() != 0:
         sys.exit(f"{directory.outputs[-1][-4000:]}\nThe undisturbed run failed.")
-    undisturbed = Undisturbed(directory.folder)
-    print(f"undisturbed: {len(undisturbed.jobs)} jobs, {time.monotonic() - started:.0f} s", flush=True)
+    finished = time.monotonic()
+    if directory.run() != 0 or NOTHING_LEFT not in directory.outputs[-1]:
+        sys.exit(f"{directory.outputs[-1][-4000:]}\nThe undisturbed run left something to do.")
+    undisturbed = Undisturbed(directory.folder, time.monotonic() - finished)
+    print(
+        f"undisturbed: {len(undisturbed.jobs)} jobs, {finished - started:.0f} s, then {undisturbed.starting_s:.0f} s "
+        "to find nothing to do",
+        flush=True,
+    )
     return undisturbed
 
 
@@ -135,7 +143,7 @@ def suffer(kind: str, seed: int, undisturbed: Undisturbed, arguments: argparse.N
     undisturbed.copy(directory.folder, unfinished)
     try:
         KINDS[kind](scene)
-        while directory.run() != 0 or "Nothing to be done" not in directory.outputs[-1]:
+        while directory.run() != 0 or NOTHING_LEFT not in directory.outputs[-1]:
             outcome.reruns += 1
             if outcome.reruns == MAX_RERUNS:
                 outcome.unfinished = True

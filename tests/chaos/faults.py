@@ -18,7 +18,6 @@ from working_directory import WorkingDirectory, jobs_of, members
 
 from splatscope.records import FOLDER_MANIFEST
 
-STARTING_S = 4.0  # about what snakemake takes before the first job
 ROOM_BYTES = (2**18, 2**22)  # left on the disk that is going to be full
 
 
@@ -34,7 +33,9 @@ class Scene:
 
     def moment(self) -> float:
         """Seconds from the start of a run to a random moment before its end."""
-        return self.rng.uniform(0.2, 1.0) * (STARTING_S + sum(job.seconds for job in self.unfinished))
+        work = sum(job.seconds for job in self.unfinished)
+        # hardly ever before the first job begins, where there is little to break
+        return self.rng.uniform(0.8 * self.undisturbed.starting_s, self.undisturbed.starting_s + work)
 
     def wait(self, process: subprocess.Popen, seconds: float) -> None:
         """Let the run go on for so long, or to its end."""
@@ -163,7 +164,7 @@ def damage_while_running(scene: Scene) -> None:
 
 def run_twice_at_once(scene: Scene) -> None:
     first = scene.directory.start()
-    time.sleep(scene.rng.uniform(0, STARTING_S))
+    time.sleep(scene.rng.uniform(0, scene.undisturbed.starting_s))
     other = WorkingDirectory(scene.directory.folder, scene.directory.arguments, ["", "", "", "", ""])
     second = other.start()
     codes = [scene.directory.finish(first), other.finish(second)]

@@ -26,8 +26,8 @@ class Job:
 class Undisturbed:
     """A finished working directory, its jobs and the SHA-256 of every result."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, starting_s: float):
+        self.folder, self.starting_s = folder, starting_s  # what snakemake takes to find that there is nothing to do
         self.jobs = read_jobs(folder / ".snakemake" / "metadata")
         self.digests = digests(folder)
         self.readers: dict[str, list[Job]] = {}
@@ -46,14 +46,16 @@ class Undisturbed:
 
     def choose_unfinished(self, rng: random.Random, seconds: float) -> set[Job]:
         """Jobs whose results are to be missing, with all that depends on them: as many as take about `seconds`."""
+
+        def cost(jobs: set[Job]) -> float:
+            return sum(job.seconds for job in jobs)
+
         chosen: set[Job] = set()
         for job in rng.sample(self.jobs, len(self.jobs)):
             more = chosen | self.downstream(job)
-            if sum(one.seconds for one in more) <= seconds:
+            if cost(more) <= seconds:
                 chosen = more
-        if not chosen:
-            raise ValueError(f"no job of the undisturbed run, with what depends on it, takes less than {seconds} s")
-        return chosen
+        return chosen or min((self.downstream(job) for job in self.jobs), key=cost)
 
     def copy(self, target: Path, unfinished: set[Job]) -> None:
         """The working directory as it was before these jobs ran."""

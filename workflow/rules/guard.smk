@@ -16,7 +16,7 @@ from splatscope.run_lock import claim_folder
 from splatscope.storage import check_writable
 from splatscope.verify import describe, find_damage, give_back_times, mend_times, repair
 
-REMAKING = "SPLATSCOPE_REMAKING"  # set in the process that makes damaged results again
+REMAKING = "SPLATSCOPE_REMAKING"  # which results, in the process that makes damaged ones again
 
 
 def guarded(execute):
@@ -62,19 +62,39 @@ def look_for_damage(report_only):
 
 def make_again(files):
     """Make these files by the rules of this run, and nothing of what depends on them, which is as good as it was."""
-    command = [sys.executable, "-m", "snakemake", *sys.argv[1:]]
-    process = {"cwd": workflow.rundir, "env": os.environ | {REMAKING: "1"}}
-    listed = subprocess.run([*command, "--summary"], capture_output=True, text=True, **process)
+    listed = same_command([], "--summary", stdout=subprocess.PIPE)
     of_this_run = {line.split("\t")[0] for line in listed.stdout.splitlines()}
     wanted = sorted({str(file) for file in files} & of_this_run)
     if wanted:
         logger.info(f"Making again: {', '.join(wanted)}")
-        if subprocess.run([*command, "--until", *wanted], **process).returncode != 0:
-            raise WorkflowError("Damaged results could not be made again; the reason stands above.")
+        same_command(wanted)
 
 
-if workflow.is_main_process and REMAKING not in os.environ:
-    workflow.execute = guarded(workflow.execute)
-elif REMAKING in os.environ:
+def same_command(targets, *options, **process):
+    """The command that started this run once more, for other targets."""
+    # the lock is this process's; and an option without arguments ends the list of another's
+    command = [sys.executable, "-m", "snakemake", *options, "--nolock", *sys.argv[1:]]
+    environment = os.environ | {REMAKING: "\n".join(targets)}
+    done = subprocess.run(command, cwd=workflow.rundir, env=environment, text=True, **process)
+    if done.returncode != 0:
+        raise WorkflowError("Damaged results could not be made again; the reason stands above.")
+    return done
+
+
+def retargeted(execute, targets):
+    """The workflow's `execute`, for these files instead of what the command line names."""
+
+    def run(*arguments, **more):
+        workflow.dag_settings.targets = frozenset(targets)
+        return execute(*arguments, **more)
+
+    return run
+
+
+if REMAKING in os.environ:
     die_with_run()
+    if workflow.is_main_process:
+        workflow.execute = retargeted(workflow.execute, os.environ.pop(REMAKING).split("\n"))
+elif workflow.is_main_process:
+    workflow.execute = guarded(workflow.execute)
 name_run()
