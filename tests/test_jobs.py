@@ -77,10 +77,14 @@ def test_what_a_job_wrote_is_recorded(tmp_path, records):
     assert record.sha256 == hashlib.sha256(b"made").hexdigest()
 
 
-def test_a_job_that_fails_leaves_no_record(tmp_path, records):
-    assert run(tmp_path, WRITE).code == 0
+def test_of_a_job_that_fails_is_noted_only_what_it_should_have_made_anew(tmp_path, records):
+    out = tmp_path / "results" / "a" / "out.bin"
     assert run(tmp_path, f"{WRITE}; 1 / 0").code == 1
-    assert records.read(tmp_path / "results" / "a" / "out.bin") is None
+    assert records.read(out) is None
+    assert run(tmp_path, WRITE).code == 0
+    assert not records.read(out).set_aside
+    assert run(tmp_path, f"{WRITE}; 1 / 0").code == 1
+    assert records.read(out).set_aside
 
 
 @pytest.mark.parametrize(
@@ -114,7 +118,7 @@ def test_an_input_that_changes_while_it_is_read_stops_the_job(tmp_path, records)
 
 
 def test_a_users_file_that_changes_while_it_is_read_stops_the_job(tmp_path, records):
-    records.forget(tmp_path / "results" / "a" / "in.bin")
+    (tmp_path / "results" / "digests" / "a" / "in.bin.json").unlink()
     job = run(tmp_path, f"open('results/a/in.bin', 'ab').write(b'G'); {WRITE}")
     assert job.code == 1 and "a file that changed while it was read" in job.terminal
     assert (tmp_path / "results" / "a" / "in.bin").read_bytes() == b"givenG"

@@ -113,6 +113,16 @@ def test_a_record_that_cannot_be_read_condemns_its_file(results):
     assert Records(results).read(results / "splat" / "picture.png").set_aside
 
 
+def test_what_an_unfinished_job_left_is_not_taken_for_a_result(results):
+    records, file = Records(results), results / "splat" / "picture.png"
+    records.begin(file)
+    assert find_damage(records).changed.keys() == {file}  # nothing was written yet
+    file.write_bytes(b"with other settings")
+    assert find_damage(records).damaged == {file: "left by a job that did not finish"}
+    file.unlink()
+    assert find_damage(records).remake == {file}
+
+
 def test_repair_moves_aside_and_remembers_until_the_job_has_run(results):
     records, file = Records(results), results / "splat" / "picture.png"
     for number in range(2):

@@ -19,6 +19,7 @@ from working_directory import WorkingDirectory, jobs_of, members
 from splatscope.records import FOLDER_MANIFEST
 
 ROOM_BYTES = (2**18, 2**22)  # left on the disk that is going to be full
+OTHER_SETTINGS = ("simulate={'image_noise': 0.5}", "annotate={'min_area_px': 30}")
 
 
 @dataclass
@@ -76,6 +77,14 @@ def kill_job(scene: Scene) -> None:
             break
         time.sleep(0.02)
     scene.directory.finish(process)
+
+
+def kill_job_of_other_settings(scene: Scene) -> None:
+    """Settings are changed, a job that is to make an old result anew is killed, the settings are changed back."""
+    usual = scene.directory.arguments
+    scene.directory.arguments = ("--config", scene.rng.choice(OTHER_SETTINGS), *usual)
+    kill_job(scene)
+    scene.directory.arguments = usual
 
 
 def kill_both(scene: Scene) -> None:
@@ -199,6 +208,7 @@ def delete_file(scene: Scene) -> None:
 KINDS: dict[str, Callable[[Scene], None]] = {
     "kill -9 the main process": kill_main,
     "kill -9 a job": kill_job,
+    "job killed, other settings": kill_job_of_other_settings,
     "kill -9 all": kill_both,
     "SIGTERM": terminate_main,
     "SIGINT (Ctrl-C)": interrupt_all,

@@ -38,7 +38,7 @@ class WorkingDirectory:
         process.log = log
         return process
 
-    def finish(self, process: subprocess.Popen, timeout: float = 900) -> int:
+    def finish(self, process: subprocess.Popen, timeout: float = 3600) -> int:
         """Wait for a run, and for all processes that it started; its exit code."""
         try:
             code = process.wait(timeout)

@@ -54,3 +54,13 @@ def test_locks_of_a_killed_run_are_no_hindrance_and_those_of_a_live_one_are_resp
     run = run_snakemake(folder, *COMMAND)
     assert run.code == 0, run.output
     assert (folder / TARGET).exists()
+
+
+def test_a_job_that_failed_under_new_settings_is_not_forgotten(folder, run_snakemake):
+    """Snakemake forgets it, and would say that there is nothing to be done for what was made from its old result."""
+    phantom = folder / "results" / "phantom"
+    (phantom / "calibration.yaml").unlink()
+    for note in (folder / ".snakemake" / "metadata").iterdir():
+        note.unlink()  # as after a failure
+    run = run_snakemake(folder, "--cores", "1", "--", "results/phantom/truth/truth.json")
+    assert run.code == 0 and (phantom / "calibration.yaml").exists(), run.output

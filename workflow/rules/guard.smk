@@ -5,6 +5,7 @@
 import os
 import subprocess
 import sys
+from base64 import urlsafe_b64encode
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
@@ -14,7 +15,7 @@ from splatscope.jobs import die_with_run, name_run
 from splatscope.records import Records
 from splatscope.run_lock import claim_folder
 from splatscope.storage import check_writable
-from splatscope.verify import describe, find_damage, give_back_times, mend_times, repair
+from splatscope.verify import find_damage, give_back_times, mend_times, repair
 
 REMAKING = "SPLATSCOPE_REMAKING"  # which results, in the process that makes damaged ones again
 
@@ -53,11 +54,25 @@ def look_for_damage(report_only):
     if report_only:
         return
     mend_times(records, findings)
+    findings.remake |= {file for file in findings.missing if not has_note(file)}
     if findings.remake or findings.damaged:
         before = dict(records.all())
         repair(records, findings)
         make_again(findings.remake)
         give_back_times(records, before)
+
+
+def has_note(file):
+    """Whether Snakemake knows what made a missing file, as it does when a user deletes it.
+
+    It forgets when a job fails. Had the job begun because settings changed, Snakemake would then take what was made
+    from the earlier file for up to date, and say that there is nothing to be done.
+    """
+    notes = os.path.join(".snakemake", "metadata")
+    name = urlsafe_b64encode(str(file).encode()).decode()
+    longest = os.pathconf(notes, "PC_NAME_MAX") - 1 if os.path.isdir(notes) else 254
+    *folders, last = [name[start : start + longest] for start in range(0, len(name), longest)]
+    return os.path.exists(os.path.join(notes, *(f"@{folder}" for folder in folders), last))
 
 
 def make_again(files):
@@ -77,7 +92,7 @@ def same_command(targets, *options, **process):
     environment = os.environ | {REMAKING: "\n".join(targets)}
     done = subprocess.run(command, cwd=workflow.rundir, env=environment, text=True, **process)
     if done.returncode != 0:
-        raise WorkflowError("Damaged results could not be made again; the reason stands above.")
+        raise WorkflowError("Damaged or unfinished results could not be made again; the reason stands above.")
     return done
 
 
@@ -91,10 +106,21 @@ def retargeted(execute, targets):
     return run
 
 
-if REMAKING in os.environ:
-    die_with_run()
-    if workflow.is_main_process:
+def finishing_what_was_begun(execute):
+    """The workflow's `execute` with --rerun-incomplete, whatever the profile says."""
+
+    def run(*arguments, **more):
+        workflow.dag_settings.force_incomplete = True
+        return execute(*arguments, **more)
+
+    return run
+
+
+if workflow.is_main_process:
+    workflow.execute = finishing_what_was_begun(workflow.execute)
+    if REMAKING in os.environ:
+        die_with_run()
         workflow.execute = retargeted(workflow.execute, os.environ.pop(REMAKING).split("\n"))
-elif workflow.is_main_process:
-    workflow.execute = guarded(workflow.execute)
+    else:
+        workflow.execute = guarded(workflow.execute)
 name_run()

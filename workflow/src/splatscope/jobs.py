@@ -43,7 +43,7 @@ def run_job(snakemake: Any) -> Iterator[None]:
         _log_to(snakemake.log[0])
         records = Records()
         for path in snakemake.output:
-            records.forget(path)
+            records.begin(path)
             remove_leftovers(path)
         inputs = JobInputs(snakemake.input, records)
         with threadpool_limits(limits=1):

@@ -37,7 +37,7 @@ class Record:
     mtime_ns: int
     ctime_ns: int
     members: str = ""  # of a dataset's manifest: digest over sizes and times of the files it names
-    set_aside: bool = False  # it was found damaged and moved away; to be made again
+    set_aside: bool = False  # it was found damaged and moved away, or its job did not finish: to be made again
 
     @classmethod
     def of(cls, path: str | Path, rule: str) -> Record:
@@ -57,6 +57,9 @@ class Record:
             return f"{stat.st_size} bytes, but {self.size} were written", seen
         found = sha256(path)
         return ("" if found == self.sha256 else f"SHA-256 {found[:16]}, but {self.sha256[:16]} was written"), seen
+
+
+_NOTHING_KNOWN = Record("", "", -1, 0, 0)
 
 
 class Records:
@@ -85,9 +88,14 @@ class Records:
         if (place := self.place(file)) is not None:
             write_json(place, asdict(record))
 
-    def forget(self, file: str | Path) -> None:
-        if (place := self.place(file)) is not None:
-            place.unlink(missing_ok=True)
+    def begin(self, file: str | Path) -> None:
+        """Note, before a file is written anew, that it is to be made: should the job fail, that is not forgotten."""
+        try:
+            record = self.read(file)
+        except InputError:
+            record = _NOTHING_KNOWN
+        if record is not None:
+            self.write(file, replace(record, set_aside=True))
 
     def all(self) -> Iterator[tuple[Path, Record | None]]:
         """Every file that has a record, and the record; None for one that cannot be read."""
@@ -145,7 +153,7 @@ class Records:
         except FileNotFoundError:
             return target  # another job that reads it was quicker
         if remake:
-            self.write(file, replace(record or Record("", "", -1, 0, 0), set_aside=True))
+            self.write(file, replace(record or _NOTHING_KNOWN, set_aside=True))
         return target
 
 

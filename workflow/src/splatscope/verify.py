@@ -63,7 +63,7 @@ def find_damage(records: Records, *, every_byte: bool = False) -> Findings:
         compared = pool.map(lambda pair: pair[1].compare(pair[0]), doubtful)
         for (file, record), (reason, seen) in zip(doubtful, compared):
             if reason:
-                findings.damaged[file] = reason
+                findings.damaged[file] = "left by a job that did not finish" if record.set_aside else reason
             elif seen != record:
                 findings.changed[file] = seen
         if every_byte:
