@@ -57,7 +57,7 @@ def find_damage(records: Records, *, every_byte: bool = False) -> Findings:
         else:
             if file.name == FOLDER_MANIFEST:
                 _look_into_dataset(records, file, record, every_byte, findings)
-            if every_byte or not record.is_untouched(file):
+            if every_byte or record.set_aside or not record.is_untouched(file):
                 doubtful.append((file, record))
     with ThreadPoolExecutor(HASHERS) as pool:
         compared = pool.map(lambda pair: pair[1].compare(pair[0]), doubtful)
