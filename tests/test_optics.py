@@ -88,7 +88,7 @@ def test_smoke_dims_as_the_integral_along_the_ray_says(surface):
 
 
 def test_puffs_add_up_pixel_by_pixel():
-    camera, rng = Camera(70, 50, 60.0, 60.0, 36.0, 24.0, (-0.2, 0.04)), np.random.default_rng(2)
+    camera, rng = Camera(70, 50, 60.0, 60.0, 36.0, 24.0, (-0.2, 0.04, 0.001, 0.0)), np.random.default_rng(2)
     smoke = Smoke(1.0, rng)
     smoke._centres, smoke._velocities = rng.uniform([-30, -20, -5], [30, 20, 90], (12, 3)), np.zeros((12, 3))
     smoke._radii, smoke._amounts, smoke._ages = rng.uniform(2, 30, 12), rng.uniform(1, 40, 12), rng.uniform(0, 2, 12)

@@ -149,7 +149,7 @@ class Scene:
         return self._groups.ranges[self._groups.visible(camera_from_object, field, near_mm)]
 
     def place_before(self, world_from_camera: np.ndarray) -> None:
-        """Bring vertices and normals into camera axes, and what changed of the vertices to where shading asks for it."""
+        """Bring vertices into camera axes; their normals and condition, too, into the records that shading reads."""
         self.object_poses = (invert(world_from_camera) @ self._poses).astype(np.float32)
         self.camera_from_object = wp.array(self.object_poses, dtype=wp.mat44, device=self.device)
         wp.launch(

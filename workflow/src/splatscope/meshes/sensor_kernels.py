@@ -2,7 +2,7 @@
 
 import warp as wp
 
-from splatscope.meshes.lanes import LANE_TYPES, LANES
+from splatscope.meshes.lanes import LANE_TYPES
 
 wp.config.quiet = True
 wp.set_module_options({"enable_backward": False, "fast_math": True})

@@ -113,21 +113,24 @@ FLOW = (
             Vec v;
             #pragma clang loop unroll(full)
             for (int lane = 0; lane < LANES; ++lane) {
-                const float* p = (const float*)target_vertices.data + 3 * target_corners.data[3 * triangles[lane] + corner];
+                const int vertex = target_corners.data[3 * triangles[lane] + corner];
+                const float* p = (const float*)target_vertices.data + 3 * vertex;
                 v.x[lane] = p[0]; v.y[lane] = p[1]; v.z[lane] = p[2];
             }
             return v;
         };
         const Vec point = moved(moved(times(gather(0), shares.x), gather(1), shares.y), gather(2), shares.z);
         const Lanes x = point.x / point.z, y = point.y / point.z;
-        const Ints looked_at = (point.z >= 1.0f) & (x >= field[0]) & (y >= field[1]) & (x <= field[2]) & (y <= field[3]);
+        const Ints looked_at = (point.z >= 1.0f) & (x >= field[0]) & (y >= field[1])
+            & (x <= field[2]) & (y <= field[3]);
         const auto& k = distortion;
         const Lanes r = x * x + y * y;
         const Lanes radial = (1.0f + r * (k[0] + r * (k[1] + r * k[4]))) / (1.0f + r * (k[5] + r * (k[6] + r * k[7])));
         const Lanes bent_x = x * radial + 2.0f * k[2] * x * y + k[3] * (r + 2.0f * x * x);
         const Lanes bent_y = y * radial + k[2] * (r + 2.0f * y * y) + 2.0f * k[3] * x * y;
         const Lanes to_x = bent_x * intrinsics[0] + intrinsics[2], to_y = bent_y * intrinsics[1] + intrinsics[3];
-        const Ints inside = looked_at & (to_x >= 0.0f) & (to_y >= 0.0f) & (to_x < (float)width) & (to_y < (float)height);
+        const Ints inside = looked_at & (to_x >= 0.0f) & (to_y >= 0.0f)
+            & (to_x < (float)width) & (to_y < (float)height);
         const Ints at = inside & (ints(to_y) * width + ints(to_x));
         Lanes reciprocal;
         #pragma clang loop unroll(full)

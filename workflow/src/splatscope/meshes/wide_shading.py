@@ -230,7 +230,8 @@ FLAG = (
         const Vec here = triples(at);
         const Lanes bright = brightest(here);
         const Ints columns = steps + column;
-        const Vec left = {before_first(before.x, here.x), before_first(before.y, here.y), before_first(before.z, here.z)};
+        const Vec left = {before_first(before.x, here.x), before_first(before.y, here.y),
+                          before_first(before.z, here.z)};
         Ints different = differ(here, bright, triples(at + 3)) & (columns + 1 < width);
         different |= differ(here, bright, left) & (columns > 0);
         before = here;
@@ -265,7 +266,8 @@ SHADE_SAMPLES = (
         #pragma clang loop unroll(full)
         for (int lane = 0; lane < LANES; ++lane) {
             const int sample = first + lane < end ? first + lane : first;
-            const float* ray = (const float*)rays.data + 2 * (flagged.data[sample / samples] * samples + sample % samples);
+            const int pixel = flagged.data[sample / samples];
+            const float* ray = (const float*)rays.data + 2 * (pixel * samples + sample % samples);
             x[lane] = ray[0]; y[lane] = ray[1];
         }
         const Vec shares = corner_weights(triangles, corners, (const float*)camera_vertices.data, x, y);

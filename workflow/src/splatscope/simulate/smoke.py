@@ -81,9 +81,10 @@ class Smoke:
 
 def _flat(values: np.ndarray, dtype: type) -> wp.array:
     """The memory of `values` as a list of pixels."""
-    return wp.array(values.reshape(values.shape[0] * values.shape[1], -1).squeeze(), dtype=dtype, copy=False, device="cpu")
+    pixels = values.reshape(-1, *values.shape[2:])
+    return wp.array(np.ascontiguousarray(pixels, np.float32), dtype=dtype, copy=False, device="cpu")
 
 
 @lru_cache(maxsize=1)
 def _rays(camera: Camera) -> wp.array:
-    return _flat(camera.pixel_rays().astype(np.float32), wp.vec2)
+    return _flat(camera.pixel_rays(), wp.vec2)
