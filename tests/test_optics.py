@@ -91,7 +91,7 @@ def test_puffs_add_up_pixel_by_pixel():
     camera, rng = Camera(70, 50, 60.0, 60.0, 36.0, 24.0, (-0.2, 0.04, 0.001, 0.0)), np.random.default_rng(2)
     smoke = Smoke(1.0, rng)
     smoke._centres, smoke._velocities = rng.uniform([-30, -20, -5], [30, 20, 90], (12, 3)), np.zeros((12, 3))
-    smoke._radii, smoke._amounts, smoke._ages = rng.uniform(2, 30, 12), rng.uniform(1, 40, 12), rng.uniform(0, 2, 12)
+    smoke._radii, smoke._amounts, smoke._ages = rng.uniform(2, 30, 12), rng.uniform(10, 99, 12), rng.uniform(0, 2, 12)
     radiance, depth = rng.random((2, 50, 70, 3), np.float32)
     depth = np.where(depth[..., 0] < 0.1, 0, 30 + 50 * depth[..., 0])
     rays = np.dstack([camera.pixel_rays(), np.ones((50, 70))])

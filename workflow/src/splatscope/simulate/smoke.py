@@ -61,7 +61,7 @@ class Smoke:
         light = np.minimum(light_mm**2 / np.maximum(squared, 20.0**2), 6.0)
         thickness = fading / self._radii**2
         puffs = np.column_stack([centres, squared, self._radii**-2, 2.4 / self._radii, thickness, light])
-        veiled = np.empty_like(radiance)
+        veiled = np.empty(radiance.shape, np.float32)
         pixels = depth_mm.size
         wp.launch(
             smoke_kernels.veil,
