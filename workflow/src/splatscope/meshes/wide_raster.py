@@ -37,13 +37,14 @@ def collect(
         i = faces[triangle, 0]
         j = faces[triangle, 1]
         k = faces[triangle, 2]
-        box = picture_box(eye, i, j, k)
-        if box[0] < float(eye.width) and box[1] < float(eye.height) and box[2] >= 0.0 and box[3] >= 0.0:
-            a = eye.camera_vertices[i]
-            b = eye.camera_vertices[j]
-            c = eye.camera_vertices[k]
-            normal = wp.cross(b - a, c - a)
-            if box[0] <= box[2] and wp.dot(a, normal) <= -1.0e-12:
+        a = eye.camera_vertices[i]
+        b = eye.camera_vertices[j]
+        c = eye.camera_vertices[k]
+        normal = wp.cross(b - a, c - a)
+        if wp.dot(a, normal) <= -1.0e-12:
+            box = picture_box(eye, i, j, k)
+            touches = box[0] < float(eye.width) and box[1] < float(eye.height) and box[2] >= 0.0 and box[3] >= 0.0
+            if touches and box[0] <= box[2]:
                 seen = Facing()
                 seen.forms = forms_of(a, b, c, normal)
                 seen.box = box
