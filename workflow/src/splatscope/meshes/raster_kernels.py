@@ -68,7 +68,7 @@ def picture_box(eye: Projection, i: int, j: int, k: int) -> wp.vec4:
     b = eye.camera_vertices[j]
     c = eye.camera_vertices[k]
     if box[2] < ELSEWHERE:
-        margin = float(0.002)
+        margin = wp.float32(0.002)
         if eye.distorted > 0:
             ahead = wp.vec2(a[0], a[1]) / a[2]
             first = wp.vec2(b[0], b[1]) / b[2] - ahead
