@@ -10,6 +10,7 @@ import warp as wp
 from splatscope.meshes import wide_labels, wide_raster, wide_shading
 from splatscope.meshes.lanes import LANES, PADDING
 from splatscope.meshes.pipeline import NEAR_MM, Pipeline
+from splatscope.meshes.wide_radiance import FINISH
 
 if TYPE_CHECKING:
     from splatscope.meshes.renderer import View
@@ -111,7 +112,7 @@ class WidePipeline(Pipeline):
         numbers = styles.view(np.float32).reshape(len(styles), -1)[scene.part_style.numpy()]
         rotations = scene.object_poses[scene.part_object.numpy(), :3, :3].reshape(len(numbers), 9)
         finish = np.hstack([numbers, rotations])
-        return np.pad(finish, ((0, 0), (0, wide_shading.FINISH - finish.shape[1])))
+        return np.pad(finish, ((0, 0), (0, FINISH - finish.shape[1])))
 
     @staticmethod
     def _groups_of(pixels: int) -> int:
