@@ -11,9 +11,14 @@ import numpy as np
 import trimesh
 
 from splatscope.errors import InputError
+from splatscope.memory import memory_limit
+from splatscope.ply_header import ply_header_problem
 
-VOLUME_SUFFIXES = frozenset(meshio.extension_to_filetypes) - {".obj", ".off", ".ply", ".stl", ".svg", ".wkt", ".xml"}
+# Of meshio's formats those that people keep organs in, and whose files name no other files to be read.
+VOLUME_SUFFIXES = frozenset({".msh", ".vtk", ".vtu", ".mesh", ".inp", ".bdf", ".nas", ".su2"})
 _SURFACE_FORMATS = ("obj", "off", "ply", "stl", "glb", "gltf")
+MEMORY_PER_BYTE = 200  # that a reader may take for each byte of the file
+SPARE_MEMORY = 2**28
 _GMSH1_TRIANGLE, _GMSH1_TETRAHEDRON = 2, 4
 
 
@@ -28,10 +33,11 @@ def read_mesh_file(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             path, found="no such file", expected="a surface or tetrahedral mesh", remedy="correct the path"
         )
     try:
-        if path.suffix.lower() in VOLUME_SUFFIXES:
-            vertices, triangles, tets = _read_volume(path)
-        else:
-            vertices, triangles, tets = _read_surface(path)
+        with memory_limit(MEMORY_PER_BYTE * path.stat().st_size + SPARE_MEMORY):
+            if path.suffix.lower() in VOLUME_SUFFIXES:
+                vertices, triangles, tets = _read_volume(path)
+            else:
+                vertices, triangles, tets = _read_surface(path)
     except InputError:
         raise
     except Exception as error:  # readers of dozens of formats raise whatever they like on broken files
@@ -62,7 +68,14 @@ def read_mesh_file(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _read_surface(path: Path):
-    surface = trimesh.load(path, force="mesh")
+    suffix = path.suffix.lower().removeprefix(".")
+    if suffix not in _SURFACE_FORMATS:
+        raise ValueError("a format that is not read")
+    problem = ply_header_problem(path, lists_allowed=True) if suffix == "ply" else ""
+    if problem:
+        raise ValueError(problem)
+    # materials are not needed, and would be looked for in other files
+    surface = trimesh.load(path, force="mesh", **({"skip_materials": True} if suffix in ("obj", "ply") else {}))
     if not len(getattr(surface, "faces", ())):
         raise InputError(
             path, found="no triangles", expected="a surface mesh", remedy="export the surface, not only its points"
@@ -73,6 +86,8 @@ def _read_surface(path: Path):
 def _read_volume(path: Path):
     if path.suffix.lower() == ".msh" and path.read_bytes()[:4] == b"$NOD":
         return _read_gmsh1(path.read_text().split("\n"))
+    if path.suffix.lower() == ".inp" and b"*include" in path.read_bytes().lower():
+        raise ValueError("*INCLUDE, which other files are needed for")
     said = io.StringIO()
     try:
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
