@@ -202,14 +202,17 @@ def mesh_volume() -> Parser:
     import meshio
 
     seeds = {}
-    mesh = meshio.Mesh(CORNERS, [("tetra", np.array([[0, 1, 2, 3]])), ("triangle", FACES)])
-    kinds = {".vtk": {}, ".vtu": {}, ".msh": {}, ".mesh": {}, ".inp": {}, ".bdf": {}, ".su2": {}}
+    tetrahedra = meshio.Mesh(CORNERS, [("tetra", np.array([[0, 1, 2, 3]]))])
+    mesh = meshio.Mesh(CORNERS, [*tetrahedra.cells, ("triangle", FACES)])
+    kinds = {".vtk": {}, ".vtu": {}, ".msh": {}, ".mesh": {}, ".inp": {}, ".bdf": {}}
     kinds |= {".VTK": {"binary": False, "file_format": "vtk"}, ".MSH": {"binary": False, "file_format": "gmsh"}}
     with tempfile.TemporaryDirectory() as folder:
         for suffix, options in kinds.items():
             path = Path(folder, f"m{suffix}")
-            mesh.write(path, **options)
+            (tetrahedra if suffix.lower() == ".msh" else mesh).write(path, **options)
             seeds[suffix] = path.read_bytes()
+    points = "".join(f"{x} {y} {z} {index}\n" for index, (x, y, z) in enumerate(CORNERS))
+    seeds[".su2"] = f"NDIME= 3\nNELEM= 1\n10 0 1 2 3 0\nNPOIN= 4\n{points}NMARK= 0\n".encode()
     seeds[".Msh"] = b"$NOD\n4\n1 0 0 0\n2 20 0 0\n3 0 20 0\n4 0 0 20\n$ENDNOD\n$ELM\n1\n1 4 1 1 4 1 2 3 4\n$ENDELM\n"
     return _mesh(seeds)
 
@@ -400,7 +403,7 @@ def lora() -> Parser:
     diffusers = {f"unet.to_q.lora_{half}.weight": value for half, value in halves.items()}
     about = {"unet.r": 1, "unet.lora_alpha": 2, "unet.alpha_pattern": {"to_q": 1}, "unet.target_modules": ["to_q"]}
     kohya = {"lora_unet_to_q.lora_down.weight": halves["A"], "lora_unet_to_q.lora_up.weight": halves["B"]}
-    kohya["lora_unet_to_q.alpha"] = np.float32(1).reshape(())
+    kohya["lora_unet_to_q.alpha"] = np.array(1, np.float32)
     seeds = [_safetensors(diffusers, {"lora_adapter_metadata": json.dumps(about)}), _safetensors(kohya, None)]
     return Parser("l.safetensors", lambda path: read_lora(path, parts), seeds, mutate_safetensors)
 
