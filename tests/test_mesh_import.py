@@ -16,7 +16,7 @@ TETS_TURNED = np.array([[0, 1, 2, 3], [1, 3, 2, 4]])
 
 
 def write_tets(path, tets=TETS, vertices=CORNERS, kind="tetra"):
-    meshio.Mesh(vertices, [(kind, tets)]).write(path)
+    meshio.Mesh(vertices, [(kind, tets)]).write(path, file_format="gmsh" if path.suffix == ".msh" else None)
     return path
 
 
