@@ -81,14 +81,18 @@ def measured_seconds(benchmark: str | Path) -> tuple[float, float, float]:
     return (seen * wall / looked if looked else 0.0), wall, memory
 
 
-def measure_costs(workflow: Workflow, work: Work, folder: str | Path, starts: Mapping[str, float]) -> dict[str, Cost]:
+def measure_costs(
+    workflow: Workflow, work: Work, folder: str | Path, starts: Mapping[str, float], *, trusting: bool = False
+) -> dict[str, Cost]:
     """Costs by rule of the finished jobs of a working directory that have a benchmark table.
 
-    `starts` are processor seconds that a job of a rule takes before its work begins, where they are known.
+    `starts` are processor seconds that a job of a rule takes before its work begins, where they are known. `trusting`
+    takes whatever results lie there for those of the present settings.
     """
     finished: dict[str, list[Job]] = defaultdict(list)
     for job in workflow.jobs:
-        if not job.needed and job.benchmark and Path(folder, job.benchmark).is_file():
+        there = all(Path(folder, path).exists() for path in job.outputs) if trusting else not job.needed
+        if there and job.benchmark and Path(folder, job.benchmark).is_file():
             finished[job.rule].append(job)
     costs = {}
     for rule, jobs in finished.items():

@@ -66,7 +66,7 @@ class CocoAnnotations:
             problem = error.errors()[0]
             raise self._error(
                 ".".join(map(str, problem["loc"])),
-                f"{problem['input']!r}" if problem["loc"] else "no COCO document",
+                f"no COCO document ({problem['input']!r})",
                 problem["msg"],
                 "export it as COCO again",
             ) from error

@@ -78,13 +78,13 @@ def load_look(source: str | Path) -> Look:
             raise InputError(source, found=str(error), expected="pictures of tissue", remedy=remedy) from error
     try:
         with safe_open(source, framework="numpy") as file:
-            about = parse_json((file.metadata() or {})["look"], source)
-            look = Look(*map(file.get_tensor, ("colours", "contrast")), about)
+            tensors = [file.get_tensor(name) for name in ("colours", "contrast")]
+            look = Look(*tensors, parse_json((file.metadata() or {})["look"], source))
         for name, shape in (("colours", (3, len(LEVELS))), ("contrast", (len(SIGMAS),))):
             value = getattr(look, name)
             if value.shape != shape or value.dtype != np.float32 or not np.isfinite(value).all():
                 raise ValueError(f"{name} {value.dtype} {list(value.shape)}, or numbers that are none")
-        if not isinstance(about, dict):
+        if not isinstance(look.provenance, dict):
             raise ValueError("a provenance that is no mapping")
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         found = "no such file or folder" if isinstance(error, FileNotFoundError) else f"{error or type(error).__name__}"
