@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +56,11 @@ def list_jobs(
     from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, Quietness, ResourceSettings
 
     settings = ConfigSettings(configfiles=[Path(path) for path in configfiles], config=dict(config or {}))
-    with SnakemakeApi(OutputSettings(dryrun=True, quiet={Quietness.ALL}, stdout=False)) as api:
+    said = io.StringIO()  # it lists every rule's reasons, however quiet it is asked to be
+    with (
+        contextlib.redirect_stderr(said),
+        SnakemakeApi(OutputSettings(dryrun=True, quiet={Quietness.ALL}, stdout=False)) as api,
+    ):
         try:
             workflow = api.workflow(
                 resource_settings=ResourceSettings(cores=cores),
@@ -67,7 +73,7 @@ def list_jobs(
         except Exception as error:  # Snakemake's own kinds have no common parent but this
             raise InputError(
                 folder,
-                found=f"{type(error).__name__}: {error}",
+                found=f"{type(error).__name__}: {error} {said.getvalue()[-1000:]}",
                 expected="a workflow that Snakemake can plan",
                 remedy="try `snakemake --dry-run` with the same arguments",
             ) from error
