@@ -34,7 +34,7 @@ def main() -> None:
     lengths = _episode_lengths(arguments.folder, workflow.config.simulate.frames_per_second)
     episode_s = {workflow.config.simulate.scenario: lengths} if lengths else {}
     work = Work(workflow, episode_s, arguments.folder)
-    rules = {job.rule for job in workflow.jobs if job.benchmark}
+    rules = {job.rule for job in workflow.jobs if job.benchmark and (arguments.folder / job.benchmark).is_file()}
     starts = {rule: start_seconds(REPOSITORY / "workflow" / "scripts" / f"{rule}.py") for rule in sorted(rules)}
     rates = measure_costs(workflow, work, arguments.folder, starts, trusting=True)
     write_json(arguments.output, costs_document(Costs(rates, _machine(), episode_s)))
