@@ -2,7 +2,7 @@
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: setup demo test test-slow fuzz lint config lock paper paper-smoke real bench-splat bench-splat-cuda bench-sim sheet-sim train-mini apt clean
+.PHONY: setup demo test test-slow chaos chaos-smoke fuzz lint config lock paper paper-smoke real bench-splat bench-splat-cuda bench-sim sheet-sim train-mini apt clean
 
 setup: $(INSTALLED)
 
@@ -38,6 +38,14 @@ test: setup
 
 test-slow: setup
 	. $(BIN)/activate && pytest -m slow
+
+# Seeded faults (kill -9, full disk, flipped bits, ...), after which the same command must give the same bytes.
+chaos: setup
+	. $(BIN)/activate && python tests/chaos/campaign.py --faults $(or $(FAULTS),112) --seed $(or $(SEED),1)
+
+# Ten of them, on simulated operations alone.
+chaos-smoke: setup
+	. $(BIN)/activate && python tests/chaos/campaign.py --plan smoke --faults 10 --seed $(or $(SEED),1) --seconds 8
 
 lint: setup
 	. $(BIN)/activate && ruff check . && ruff format --check . && snakefmt --check Snakefile workflow/rules && snakemake --lint

@@ -12,8 +12,8 @@ from splatscope.config.load import check_config
 from splatscope.config.restyle import PROOF_VARIANTS
 from splatscope.digests import code_digest, settings_digest
 from splatscope.errors import InputError
+from splatscope.file_times import refuse_future
 from splatscope.files import sha256
-from splatscope.ingest.check import validate_recording
 from splatscope.proof.run_list import detector_runs, segmenter_runs
 from splatscope.recordings import Role, read_recordings
 from splatscope.simulate.operation.scenario import find_scenario
@@ -45,8 +45,13 @@ try:
     RECORDINGS = {row.name: row for row in read_recordings(CONFIG.recordings, made_here=PHANTOM)}
     PHANTOM_NAMES = [name for name, row in RECORDINGS.items() if Path(PHANTOM) in row.video.parents]
     SCENARIO = find_scenario(CONFIG.simulate.scenario, SCENARIOS)
-    for row in RECORDINGS.values():
-        if row.name not in PHANTOM_NAMES:
+    BROUGHT = [row for row in RECORDINGS.values() if row.name not in PHANTOM_NAMES]
+    refuse_future([CLASSES, SCENARIO, *(file for row in BROUGHT for file in row.files.values())])
+    refuse_future((Path(workflow.basedir) / "workflow" / "scripts").iterdir())
+    if BROUGHT:
+        from splatscope.ingest.check import validate_recording  # takes seconds to import
+
+        for row in BROUGHT:
             validate_recording(row, CONFIG.ingest)
 except InputError as error:
     raise WorkflowError(str(error)) from None

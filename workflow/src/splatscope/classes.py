@@ -11,6 +11,7 @@ from splatscope.errors import InputError
 
 BACKGROUND_ID = 0
 IGNORE_ID = 255
+MAX_INSTANCES = 16  # of an image: bits of the amodal map
 INSTRUMENTS = ("grasper", "l-hook electrocautery", "needle driver", "scissors", "clip applier", "clip")
 """Names in the class table of what is made of metal and not of tissue."""
 

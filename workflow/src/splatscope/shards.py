@@ -42,7 +42,6 @@ from splatscope.images import decode_image, encode_png
 SCHEMA_VERSION = 1
 DEPTH_UNIT_MM = 0.01  # 16 bits reach 655 mm, beyond any endoscope's working distance
 _MEMBER = re.compile(r"\d{6}(\.[a-z_]{1,32}){1,3}")
-MAX_INSTANCES = 16  # bits of the amodal map
 POINT_UNIT_MM = 0.02  # 16 bits reach 655 mm to either side
 FLOW_LEVELS_PER_PX = 32  # 16 bits reach 1,023 pixels to either side
 FLOW_STATES = ("nothing there", "seen in both", "hidden or outside in the other")  # third channel of a flow map
@@ -166,7 +165,8 @@ def write_shard(tar_path: str | Path, frames: Iterable[Frame], provenance: dict 
 def read_shard(
     tar_path: str | Path, *, maps: Container[str] | None = None, keys: Container[str] | None = None
 ) -> Iterator[Frame]:
-    """Frames of a shard in key order. Raises InputError for a broken tar or an unreadable member.
+    """Frames of a shard in key order. Raises InputError for a broken tar, an unreadable member, and, having come to the
+    end, for frames other than those in the manifest, where there is one.
 
     `maps` names the maps that are needed (fields of Frame such as "class_map"), `keys` the frames: decoding is what
     costs time. Without them all come.
@@ -176,9 +176,11 @@ def read_shard(
         with open(tar_path, "rb") as handle, tarfile.open(fileobj=_Bounded(handle), mode="r:") as tar:
             current: dict[str, bytes] = {}
             key = ""
+            found: dict[str, None] = {}  # keys in their order
             for info in tar:
                 _check_member(tar_path, info)
                 member_key, _, suffix = info.name.partition(".")
+                found[member_key] = None
                 if current and member_key != key:
                     yield _decode(tar_path, key, current)
                     current = {}
@@ -188,6 +190,7 @@ def read_shard(
                     current[suffix] = tar.extractfile(info).read()
             if current:
                 yield _decode(tar_path, key, current)
+            _check_keys(tar_path, list(found))
     except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError, RecursionError) as error:
         raise _broken(tar_path, found=str(error)) from error
 
@@ -216,6 +219,21 @@ def _check_member(tar_path: str | Path, info: tarfile.TarInfo) -> None:
 def _broken(tar_path: str | Path, where: str = "", found: str = "", expected: str = "a frame shard (.tar)"):
     remedy = "delete the file and run the same command again: the stage that makes it will"
     return InputError(tar_path, where, found=found, expected=expected, remedy=remedy)
+
+
+def _check_keys(tar_path: str | Path, found: list[str]) -> None:
+    """A tar cut off inside a header reads as a shorter one: only the manifest knows."""
+    if not manifest_path(tar_path).is_file():
+        return
+    manifest = read_json(manifest_path(tar_path))
+    expected = manifest.get("frames", found) if isinstance(manifest, dict) else None
+    if found != expected:
+        stated = len(expected) if isinstance(expected, list) else "other"
+        raise _broken(
+            tar_path,
+            found=f"{len(found)} frames, the last {found[-1] if found else 'nowhere'}",
+            expected=f"the {stated} frames of {manifest_path(tar_path).name}",
+        )
 
 
 def read_shards(tar_paths: Iterable[str | Path]) -> Iterator[Frame]:

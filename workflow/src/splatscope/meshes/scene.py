@@ -9,12 +9,12 @@ from itertools import pairwise
 import numpy as np
 import warp as wp
 
+from splatscope.classes import MAX_INSTANCES
 from splatscope.geometry import invert
 from splatscope.meshes import lens_kernels, shading_kernels
 from splatscope.meshes.culling import GROUP, FaceGroups, compact_order
 from splatscope.meshes.materials import MaterialLibrary
 from splatscope.meshes.mesh import Mesh, concatenate, vertex_normals
-from splatscope.shards import MAX_INSTANCES
 
 
 @dataclass(frozen=True)
