@@ -6,21 +6,17 @@ The run must be of the present settings: results are taken for what they are, ho
 from __future__ import annotations
 
 import argparse
-import ast
 import os
 import re
-import subprocess
-import sys
 from collections import defaultdict
 from pathlib import Path
 
 from splatscope.files import read_json, write_json
-from splatscope.plan.costs import Costs, costs_document, measure_costs
+from splatscope.plan.costs import Costs, costs_document, measure_costs, measured_seconds
 from splatscope.plan.jobs import list_jobs
 from splatscope.plan.work import Work
 
 REPOSITORY = Path(__file__).resolve().parents[4]
-CHILD_SECONDS = "import resource; used = resource.getrusage(resource.RUSAGE_SELF); print(used.ru_utime + used.ru_stime)"
 
 
 def main() -> None:
@@ -34,21 +30,12 @@ def main() -> None:
     lengths = _episode_lengths(arguments.folder, workflow.config.simulate.frames_per_second)
     episode_s = {workflow.config.simulate.scenario: lengths} if lengths else {}
     work = Work(workflow, episode_s, arguments.folder)
-    rules = {job.rule for job in workflow.jobs if job.benchmark and (arguments.folder / job.benchmark).is_file()}
-    starts = {rule: start_seconds(REPOSITORY / "workflow" / "scripts" / f"{rule}.py") for rule in sorted(rules)}
+    tables = [arguments.folder / job.benchmark for job in workflow.jobs if job.benchmark]
+    # the quickest job of a run does little but start
+    start = min(measured_seconds(path)[0] for path in tables if path.is_file())
+    starts = dict.fromkeys({job.rule for job in workflow.jobs}, start)
     rates = measure_costs(workflow, work, arguments.folder, starts, trusting=True)
     write_json(arguments.output, costs_document(Costs(rates, _machine(), episode_s)))
-
-
-def start_seconds(script: Path) -> float:
-    """Processor seconds until a script has imported what it needs; 0 for a rule without a script of its name."""
-    if not script.is_file():
-        return 0.0
-    body = ast.parse(script.read_text()).body
-    imports = [ast.unparse(node) for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
-    code = "\n".join([*imports, CHILD_SECONDS])
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return float(done.stdout.splitlines()[-1])
 
 
 def _episode_lengths(folder: Path, frames_per_second: int) -> float | None:
