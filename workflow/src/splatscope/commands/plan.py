@@ -10,8 +10,7 @@ import argparse
 import os
 from pathlib import Path
 
-import yaml
-
+from splatscope.documents import parse_yaml
 from splatscope.errors import InputError
 
 REPOSITORY = Path(__file__).resolve().parents[4]
@@ -60,5 +59,5 @@ def _settings(pairs: list[str]) -> dict:
         key, equals, value = pair.partition("=")
         if not equals:
             raise InputError("--config", found=pair, expected="KEY=VALUE", remedy="write --config seed=1")
-        settings[key] = yaml.safe_load(value)
+        settings[key] = parse_yaml(value.encode(), "--config", expected="a value", remedy="write --config seed=1")
     return settings
