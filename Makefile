@@ -2,7 +2,7 @@
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: setup demo test test-slow chaos chaos-smoke lint config lock paper paper-smoke real bench-splat bench-splat-cuda bench-sim sheet-sim train-mini apt clean
+.PHONY: setup demo test test-slow chaos chaos-smoke fuzz lint config lock paper paper-smoke real bench-splat bench-splat-cuda bench-sim sheet-sim train-mini apt clean
 
 setup: $(INSTALLED)
 
@@ -50,6 +50,11 @@ chaos-smoke: setup
 lint: setup
 	. $(BIN)/activate && ruff check . && ruff format --check . && snakefmt --check Snakefile workflow/rules && snakemake --lint
 
+# 200,000 broken files for every parser, guided by coverage; takes an hour or two (FUZZ="--executions 5000 shard" less).
+fuzz: setup
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r envs/fuzz.txt
+	. $(BIN)/activate && python tests/fuzz/run.py $(FUZZ)
+
 # Real photographs and real endoscopy through the whole workflow; the figures of bench/RESULTS.md.
 real: setup
 	. $(BIN)/activate && python bench/real_sequences.py $(or $(DATA),../shared/data)
@@ -87,6 +92,8 @@ config: setup
 lock:
 	cd envs && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header --overrides overrides.txt requirements.in -o requirements.txt
+	cd envs && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header fuzz.in -o fuzz.txt
 
 clean:
 	rm -rf results .snakemake

@@ -2,6 +2,7 @@
 
 import os
 import re
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -109,7 +110,12 @@ def judged_shards(dataset, judge, suffix):
 
 def raw_shard(dataset, name, suffix):
     """The file of the shard that a restyled one comes from."""
-    return next(file for file in shard_files(dataset, suffix) if Path(file).name == f"{name}.{suffix}")
+    return shards_by_name(dataset, suffix)[f"{name}.{suffix}"]
+
+
+@cache  # thousands of jobs ask
+def shards_by_name(dataset, suffix):
+    return {Path(file).name: file for file in shard_files(dataset, suffix)}
 
 
 def proof_files(dataset, variants, suffix):
@@ -124,9 +130,16 @@ def shipped(path):
     return str(ours) if path and not Path(path).exists() and ours.exists() else path
 
 
+@cache
+def restyle_variant(variant):
+    """The section restyle, as a variant of it has it."""
+    return CONFIG.restyle.variant(variant)
+
+
+@cache
 def restyle_settings(variant):
     """The settings of a variant of restyle, paths resolved."""
-    chosen = CONFIG.restyle.variant(variant)
+    chosen = restyle_variant(variant)
     places = {
         "model": shipped(chosen.model),
         "look": shipped(chosen.look),
@@ -140,9 +153,10 @@ def weight_files(place):
     return sorted(map(str, Path(place).rglob("*.safetensors")))
 
 
+@cache
 def style_files(variant):
     """Weights that a variant of restyle reads; a LoRA may be one that train_style is still to make."""
-    chosen = CONFIG.restyle.variant(variant)
+    chosen = restyle_variant(variant)
     folders = [shipped(chosen.model), *(net.model for net in chosen.controlnets)]
     loras = [shipped(lora.path) for lora in chosen.loras if lora.path.endswith(".safetensors")]
     look = [file for file in [shipped(chosen.look)] if Path(file).is_file()]

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from splatscope.documents import parse_json, read_file
 from splatscope.errors import InputError
 from splatscope.storage import storage_error
 
@@ -73,14 +74,8 @@ def write_json(path: str | Path, content: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read JSON; raises InputError naming the line when it is not JSON."""
-    try:
-        return json.loads(Path(path).read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        line = f"line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise InputError(
-            path, line, found=str(error), expected="a JSON document", remedy="write the file again"
-        ) from error
+    """Read JSON; raises InputError when there is no such file, and naming the line when it is not JSON."""
+    return parse_json(read_file(path, "a JSON document"), path)
 
 
 def write_table(path: str | Path, table: pd.DataFrame) -> None:
