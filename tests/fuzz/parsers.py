@@ -316,7 +316,7 @@ def config() -> Parser:
     from splatscope.config.load import load_config
 
     seeds = [
-        "seed: 3\nsimulate:\n  episodes: 2\n  scenario: cholecystectomy\ncompose:\n  sampled: {frames: 10}\n",
+        "seed: 3\nsimulate:\n  episodes: 2\n  scenario: cholecystectomy\ncompose:\n  recipe: {frames: 10}\n",
         "ingest:\n  tool_sensors: {needle_driver: tool}\n  static_mask: auto\nproof:\n  annotations: {a: b.json}\n",
         "restyle:\n  loras: [{path: a.safetensors, weight: 0.5}]\n  variants: {x: {gate: {limit: 0.5}}}\n",
     ]
