@@ -395,15 +395,15 @@ def lora() -> Parser:
     class Unet(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.to_q, self.conv = torch.nn.Linear(3, 2), torch.nn.Conv2d(2, 3, 1)
+            self.proj_in, self.conv = torch.nn.Linear(3, 2), torch.nn.Conv2d(2, 3, 1)
             self.config = SimpleNamespace(layers_per_block=1, down_block_types=(), up_block_types=())
 
     parts = {"unet": Unet()}
     halves = {"A": np.ones((1, 3), np.float32), "B": np.ones((2, 1), np.float32)}
-    diffusers = {f"unet.to_q.lora_{half}.weight": value for half, value in halves.items()}
-    about = {"unet.r": 1, "unet.lora_alpha": 2, "unet.alpha_pattern": {"to_q": 1}, "unet.target_modules": ["to_q"]}
-    kohya = {"lora_unet_to_q.lora_down.weight": halves["A"], "lora_unet_to_q.lora_up.weight": halves["B"]}
-    kohya["lora_unet_to_q.alpha"] = np.array(1, np.float32)
+    diffusers = {f"unet.proj_in.lora_{half}.weight": value for half, value in halves.items()}
+    about = {"unet.r": 1, "unet.lora_alpha": 2, "unet.alpha_pattern": {"proj_in": 1}, "unet.target_modules": ["proj_in"]}
+    kohya = {"lora_unet_proj_in.lora_down.weight": halves["A"], "lora_unet_proj_in.lora_up.weight": halves["B"]}
+    kohya["lora_unet_proj_in.alpha"] = np.array(1, np.float32)
     seeds = [_safetensors(diffusers, {"lora_adapter_metadata": json.dumps(about)}), _safetensors(kohya, None)]
     return Parser("l.safetensors", lambda path: read_lora(path, parts), seeds, mutate_safetensors)
 

@@ -225,11 +225,11 @@ def test_messages_show_no_control_characters(tmp_path):
 def test_a_lora_cannot_say_what_peft_is_to_match_or_make(tmp_path):
     made = PARSERS["lora"]()
     halves = {"A": np.ones((1, 3), np.float32), "B": np.ones((2, 1), np.float32)}
-    tensors = {f"unet.to_q.lora_{half}.weight": value for half, value in halves.items()}
+    tensors = {f"unet.proj_in.lora_{half}.weight": value for half, value in halves.items()}
     about = {"unet.r": 10**9, "unet.lora_alpha": 2, "unet.target_modules": "(a+)+$", "unet.auto_mapping": {"a": "b"}}
     (tmp_path / "l.safetensors").write_bytes(_safetensors(tensors, {"lora_adapter_metadata": json.dumps(about)}))
     settings = made.read(tmp_path / "l.safetensors")[2]["unet"]
-    assert settings["unet.r"] == 1 and settings["unet.target_modules"] == ["to_q"]
+    assert settings["unet.r"] == 1 and settings["unet.target_modules"] == ["proj_in"]
     assert set(settings) == {
         f"unet.{name}" for name in ("r", "rank_pattern", "target_modules", "lora_alpha", "alpha_pattern", "use_rslora")
     }
