@@ -46,6 +46,12 @@ include: "workflow/rules/report.smk"
 include: "workflow/rules/paper.smk"
 
 
+# Snakemake's cache (`--cache`) takes no rule that is benchmarked, because what comes from there has cost nothing.
+if workflow.enable_cache:
+    for cached in [one for one in workflow.rules if one.cache.output]:
+        cached._benchmark = None
+
+
 rule all:
     default_target: True
     input:

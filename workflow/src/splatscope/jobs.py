@@ -7,12 +7,13 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
 from splatscope.errors import InputError
+from splatscope.gpus import hold_gpu
 
 PR_SET_PDEATHSIG = 1
 
@@ -22,7 +23,8 @@ def run_job(snakemake: Any) -> Iterator[None]:
     """Run the body as a Snakemake job: output goes to the job's log; an InputError ends it with its message alone.
 
     Numerical libraries are held to one thread, because sums over several threads depend on their number; code of ours
-    that gives equal bytes for any thread count is told `snakemake.threads` explicitly.
+    that gives equal bytes for any thread count is told `snakemake.threads` explicitly. A job that asks for a GPU gets
+    one of several for itself (splatscope.gpus).
     """
     die_with_parent()
     terminal = os.dup(2)
@@ -32,7 +34,7 @@ def run_job(snakemake: Any) -> Iterator[None]:
     os.dup2(log, 1)
     os.dup2(log, 2)
     try:
-        with threadpool_limits(limits=1):
+        with threadpool_limits(limits=1), hold_gpu() if snakemake.resources.get("gpu") else nullcontext():
             if "torch" in sys.modules:
                 sys.modules["torch"].set_num_threads(1)
             if "cv2" in sys.modules:

@@ -1,0 +1,56 @@
+"""The workflow on three Slurm nodes: a node is lost in mid-run, and the results have the bytes of an undisturbed run."""
+
+import time
+
+import pytest
+from runs import DATASETS, HERE, REPOSITORY, SMALL, result_digests, start_snakemake
+
+pytestmark = pytest.mark.cluster
+
+
+def wait_for_work(cluster, run, seconds=240):
+    """Wait until every node has been at work; the one of them that has just now begun to work, and its jobs."""
+    seen, end = set(), time.monotonic() + seconds
+    while time.monotonic() < end and run.process.poll() is None:
+        busy = {node: jobs for node in cluster.names if (jobs := cluster.running_jobs(node))}
+        seen |= set(busy)
+        if seen == set(cluster.names) and busy:
+            return busy
+        time.sleep(0.2)
+    raise AssertionError(f"only {seen} were at work:\n{run.output()[-4000:]}")
+
+
+def test_a_lost_node_changes_no_byte(cluster, tmp_path, undisturbed):
+    profile = ["--workflow-profile", str(HERE / "generic"), "--configfile", str(SMALL)]
+    run = start_snakemake(tmp_path, *profile, "--", *DATASETS, environment=cluster.environment)
+    try:
+        busy = wait_for_work(cluster, run)
+        node, jobs = next(iter(busy.items()))
+        time.sleep(2)  # in the middle of what they do
+        ended = cluster.kill_node(node)
+        assert ended > len(jobs) + 1, "slurmd alone: its jobs lived on"
+        run.finish()
+    finally:
+        run.end()
+    assert "down" in cluster.node_state(node)
+    again = [job for job in cluster.finished_jobs() if job["JobId"] in jobs and int(job["Restarts"]) > 0]
+    assert again and all(job["NodeList"] != node and job["JobState"] == "COMPLETED" for job in again)
+    assert result_digests(tmp_path / "results") == undisturbed
+    cluster.start_node(node)
+
+
+def test_the_slurm_profile(cluster, tmp_path, undisturbed):
+    """As it ships, but for what this cluster lacks: accounting. Rules that ask for a GPU get one, the others do not."""
+    profile = ["--workflow-profile", str(REPOSITORY / "workflow" / "profiles" / "slurm"), "--configfile", str(SMALL)]
+    lacking = ["--slurm-status-command", "squeue", "--slurm-no-account", "--slurm-init-seconds-before-status-checks", "5"]
+    gpus = ["--set-resources", "restyle_shard:gpu=1"]
+    run = start_snakemake(tmp_path, *profile, *lacking, *gpus, "--", *DATASETS, environment=cluster.environment)
+    try:
+        before = {job["JobId"] for job in cluster.finished_jobs()}
+        run.finish()
+    finally:
+        run.end()
+    assert result_digests(tmp_path / "results") == undisturbed
+    ours = [job for job in cluster.finished_jobs() if job["JobId"] not in before]
+    on_gpu = {job["Comment"].split("_wildcards")[0] for job in ours if "gres/gpu" in job.get("TresPerJob", "")}
+    assert on_gpu == {"rule_restyle_shard"}
