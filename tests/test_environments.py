@@ -37,7 +37,8 @@ def test_conda_installs_every_pin_of_the_lock(repository, locks):
 
 
 def test_pins_keep_markers_and_extras(generate):
-    lock = "av==18.1.0 ; python_full_version < '3.12' \\\n    --hash=sha256:ab\n    # via\nmoto[s3]==5.1 \\\n    --hash=sha256:cd\n"
+    lock = "av==18.1.0 ; python_full_version < '3.12' \\\n    --hash=sha256:ab\n    # via\n"
+    lock += "moto[s3]==5.1 \\\n    --hash=sha256:cd\n"
     assert generate.pins(lock) == ["av==18.1.0 ; python_full_version < '3.12'", "moto[s3]==5.1"]
 
 
@@ -61,7 +62,8 @@ def test_the_workflow_names_the_image_of_this_version(repository):
 def test_cluster_plugins_come_on_top_of_the_environment(generate, locks):
     """The second lock repeats no package of the first with another version, but for what stands in cluster.in."""
     first, second = (
-        {re.match(r"[^=\[]+", pin)[0]: pin for pin in generate.pins(locks[name])} for name in ("requirements", "cluster")
+        {re.match(r"[^=\[]+", pin)[0]: pin for pin in generate.pins(locks[name])}
+        for name in ("requirements", "cluster")
     )
     assert "snakemake-executor-plugin-slurm" in second and "snakemake-executor-plugin-slurm" not in first
     assert {name for name in second if name in first and first[name] != second[name]} <= {"python-dateutil"}

@@ -12,7 +12,7 @@ import sys
 from types import SimpleNamespace
 from splatscope.errors import InputError
 from splatscope.jobs import run_job
-snakemake = SimpleNamespace(rule="ingest_recording", log=[sys.argv[1]], resources={})
+snakemake = SimpleNamespace(rule="ingest_recording", log=[sys.argv[1]], resources={{}})
 with run_job(snakemake):
     print("working")
     {body}

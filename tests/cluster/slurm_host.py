@@ -7,12 +7,14 @@ as children of this process, so that nothing is left when it ends.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,7 +30,9 @@ class ClusterUnavailable(Exception):
 
 @dataclass
 class SlurmHost:
-    """Nodes n1, n2, ... of four cores and 4 GB each, whatever the machine has; the last one has two GPUs that Slurm counts and hands out (null devices).
+    """Nodes n1, n2, ... of four cores and 4 GB each, whatever the machine has.
+
+    The last one has two GPUs that Slurm counts and hands out; they are null devices.
 
     with SlurmHost(folder) as cluster: subprocess.run(["sbatch", ...], env=os.environ | cluster.environment)
     """
@@ -70,7 +74,8 @@ class SlurmHost:
         return self.ask("squeue", "--noheader", "--states=running", f"--nodelist={node}", "--format=%i").split()
 
     def node_state(self, node: str) -> str:
-        return self.ask("sinfo", "--noheader", "-N", f"--nodes={node}", "--format=%T").split()[0]
+        """IDLE, MIXED, DOWN+NOT_RESPONDING... (sinfo goes on calling a lost node mixed while its jobs are put back)"""
+        return re.search(r"State=(\S+)", self.ask("scontrol", "show", "node", node))[1]
 
     def finished_jobs(self) -> list[dict[str, str]]:
         """Every job that Slurm still remembers (MinJobAge), as scontrol describes it: JobState, NodeList, Comment..."""
@@ -93,7 +98,7 @@ class SlurmHost:
 
     def start_node(self, node: str) -> None:
         self._start(f"slurmd {node}", ["slurmd", "-D", "-N", node], {NODE: node})
-        _wait_for(lambda: self.node_state(node) == "idle", f"slurmd {node}", self)
+        _wait_for(lambda: self.node_state(node) == "IDLE", f"slurmd {node}", self)
 
     def stop(self) -> None:
         if SYSTEM_CONFIGURATION.is_symlink() and SYSTEM_CONFIGURATION.readlink() == self.folder / "slurm.conf":
@@ -129,7 +134,8 @@ class SlurmHost:
             f"SlurmctldPort={control}",
             "SlurmUser=root",
             "AuthType=auth/munge",
-            f"AuthInfo=socket={folder}/munge.socket",
+            # a requeued job waits until its old credential is void, two minutes if not told otherwise
+            f"AuthInfo=socket={folder}/munge.socket,cred_expire=10",
             f"SlurmctldPidFile={folder}/slurmctld.pid",
             f"SlurmdPidFile={folder}/slurmd_%n.pid",
             f"SlurmdSpoolDir={folder}/spool_%n",
@@ -144,9 +150,7 @@ class SlurmHost:
             "SelectTypeParameters=CR_Core_Memory",
             "SchedulerParameters=batch_sched_delay=0,bf_interval=1,sched_interval=1",
             "SlurmdParameters=config_overrides",  # the nodes share one machine; believe what is written here
-            "SlurmdTimeout=10",  # a dead node is found soon
-            "MessageTimeout=5",
-            "TCPTimeout=1",
+            "SlurmdTimeout=10",  # a lost node is found in seconds
             "ReturnToService=2",  # a node that comes back after it was lost takes jobs again
             "KillWait=2",
             "MinJobAge=600",  # without accounting only slurmctld knows how a job ended
@@ -164,7 +168,13 @@ class SlurmHost:
 
     def _start_daemons(self) -> None:
         folder = self.folder
-        munge = ["munged", "--foreground", "--force", f"--key-file={folder}/munge.key", f"--socket={folder}/munge.socket"]
+        munge = [
+            "munged",
+            "--foreground",
+            "--force",
+            f"--key-file={folder}/munge.key",
+            f"--socket={folder}/munge.socket",
+        ]
         munge += [f"--pid-file={folder}/munged.pid", f"--seed-file={folder}/munge.seed"]
         self._start("munged", [*munge, f"--log-file={folder}/munge.log"])
         _wait_for(lambda: (folder / "munge.socket").exists(), "munged", self)
@@ -196,7 +206,9 @@ def refuse_unfit_machine() -> None:
         raise ClusterUnavailable("Slurm's daemons start jobs for users, so this test needs root")
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if missing:
-        raise ClusterUnavailable(f"{', '.join(missing)} not found: install the packages in envs/apt-cluster.txt (Debian)")
+        raise ClusterUnavailable(
+            f"{', '.join(missing)} not found: install the packages in envs/apt-cluster.txt (Debian)"
+        )
     if SYSTEM_CONFIGURATION.exists() and not _ours(SYSTEM_CONFIGURATION):
         raise ClusterUnavailable(f"{SYSTEM_CONFIGURATION} is there: this machine is part of a Slurm cluster already")
 
@@ -232,10 +244,8 @@ def _has(environment: list[bytes], variable: bytes) -> bool:
 
 
 def _kill(pid: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def _free_ports(count: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""The workflow on three Slurm nodes: a node is lost in mid-run, and the results have the bytes of an undisturbed run."""
+"""The workflow on three Slurm nodes: one is lost in mid-run, and the results have the bytes of an undisturbed run."""
 
 import time
 
@@ -32,7 +32,7 @@ def test_a_lost_node_changes_no_byte(cluster, tmp_path, undisturbed):
         run.finish()
     finally:
         run.end()
-    assert "down" in cluster.node_state(node)
+    assert "DOWN" in cluster.node_state(node)
     again = [job for job in cluster.finished_jobs() if job["JobId"] in jobs and int(job["Restarts"]) > 0]
     assert again and all(job["NodeList"] != node and job["JobState"] == "COMPLETED" for job in again)
     assert result_digests(tmp_path / "results") == undisturbed
@@ -42,7 +42,13 @@ def test_a_lost_node_changes_no_byte(cluster, tmp_path, undisturbed):
 def test_the_slurm_profile(cluster, tmp_path, undisturbed):
     """As it ships, but for what this cluster lacks: accounting. Rules that ask for a GPU get one, the others do not."""
     profile = ["--workflow-profile", str(REPOSITORY / "workflow" / "profiles" / "slurm"), "--configfile", str(SMALL)]
-    lacking = ["--slurm-status-command", "squeue", "--slurm-no-account", "--slurm-init-seconds-before-status-checks", "5"]
+    lacking = [
+        "--slurm-status-command",
+        "squeue",
+        "--slurm-no-account",
+        "--slurm-init-seconds-before-status-checks",
+        "5",
+    ]
     gpus = ["--set-resources", "restyle_shard:gpu=1"]
     run = start_snakemake(tmp_path, *profile, *lacking, *gpus, "--", *DATASETS, environment=cluster.environment)
     try:
@@ -52,5 +58,5 @@ def test_the_slurm_profile(cluster, tmp_path, undisturbed):
         run.end()
     assert result_digests(tmp_path / "results") == undisturbed
     ours = [job for job in cluster.finished_jobs() if job["JobId"] not in before]
-    on_gpu = {job["Comment"].split("_wildcards")[0] for job in ours if "gres/gpu" in job.get("TresPerJob", "")}
+    on_gpu = {job["Comment"].split("_wildcards")[0] for job in ours if "gpu" in job.get("TresPerJob", "")}
     assert on_gpu == {"rule_restyle_shard"}

@@ -27,8 +27,8 @@ def store(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
-    log = open(tmp_path / "moto.log", "wb")
-    server = subprocess.Popen([sys.executable, "-m", "moto.server", "-p", str(port)], stdout=log, stderr=log)
+    with open(tmp_path / "moto.log", "wb") as log:
+        server = subprocess.Popen([sys.executable, "-m", "moto.server", "-p", str(port)], stdout=log, stderr=log)
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
     client = boto3.client("s3", endpoint_url=address, config=Config(retries={"max_attempts": 0}), **keys)
     try:
@@ -43,7 +43,6 @@ def store(tmp_path):
     finally:
         server.kill()
         server.wait()
-        log.close()
 
 
 def test_results_in_s3_have_the_same_bytes(store, tmp_path, undisturbed):

@@ -65,7 +65,7 @@ def _take_one(names: list[str]) -> tuple[str, IO[str]]:
     waiting = False
     while True:
         for name in names:
-            lock = open(folder / name.replace("/", "_"), "w")
+            lock = open(folder / name.replace("/", "_"), "w")  # noqa: SIM115 - the caller closes it
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return name, lock
