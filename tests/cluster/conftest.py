@@ -32,7 +32,7 @@ def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
     start_snakemake(folder, "--cores", "2", "--configfile", str(SMALL), "--", *DATASETS).finish()
     digests = result_digests(folder / "results")
-    assert sum(name.endswith(".tar") for name in digests) == 12
+    assert sum(name.endswith(".tar") for name in digests) == 6
     return digests
 
 

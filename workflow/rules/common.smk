@@ -66,16 +66,8 @@ except InputError as error:
 
 # Resources stand in the rules, so that every executor finds them, and a profile of your own may overrule them
 # (`set-resources`). mem_mb: the peak measured on the demo and on config/paper_smoke.yaml, half as much again, rounded up;
-# runtime in minutes: about ten times what it took there. Rules that say neither run where `snakemake` runs.
-localrules:
-    gather_ablation,
-    paper,
-    write_paper,
-    write_report,
-    write_summary,
-
-
-# of each job that computes on a GPU where there is one; None asks for nothing, 0 would be a request of its own
+# runtime in minutes: about ten times what it took there.
+# GPUs of each job that computes on a GPU where there is one; None asks for nothing, 0 would be a request of its own
 GPUS = 1 if CONFIG.device == "cuda" or (CONFIG.device == "auto" and has_gpu()) else None
 BACKGROUNDS = [name for name, row in RECORDINGS.items() if row.role is Role.BACKGROUND]
 TOOLS = [name for name, row in RECORDINGS.items() if row.role is Role.TOOL]
