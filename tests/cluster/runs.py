@@ -24,7 +24,7 @@ class Run:
     process: subprocess.Popen
     output_file: Path
 
-    def finish(self, timeout: float = 900) -> str:
+    def finish(self, timeout: float = 2400) -> str:
         """The output of the finished command, which must have succeeded."""
         try:
             code = self.process.wait(timeout)

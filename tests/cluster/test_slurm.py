@@ -8,7 +8,7 @@ from runs import DATASETS, HERE, REPOSITORY, SMALL, result_digests, start_snakem
 pytestmark = pytest.mark.cluster
 
 
-def wait_for_work(cluster, run, seconds=240):
+def wait_for_work(cluster, run, seconds=1200):
     """Wait until every node has been at work; the one of them that has just now begun to work, and its jobs."""
     seen, end = set(), time.monotonic() + seconds
     while time.monotonic() < end and run.process.poll() is None:
