@@ -195,6 +195,7 @@ def sampling_material(folder):
         "tool_plys": {"needle_driver": folder / "tool.ply"},
         "extract_reports": {"needle_driver": extract_report(folder / "extract.json")},
         "pose_tables": {"background": table},
+        "scene_tables": {},
         "cameras": {"background": camera},
     }, cameras
 
@@ -282,6 +283,44 @@ def test_another_seed_gives_other_scenes(sampled):
     other = sample_scene(0, material_of(files, cameras), config, 4, Counter())
     assert other.seed != scenes[0].seed
     assert not np.allclose(other.world_from_camera, scenes[0].world_from_camera, atol=1e-3)
+
+
+def test_frames_posed_about_recorded_ones_stay_near_them(sampled, tmp_path):
+    folder, _, files, cameras, _, _ = sampled
+    sensors = np.repeat(SENSOR[None], len(cameras), axis=0)
+    sensors[:, 0, 3] += np.linspace(-8, 8, len(cameras))
+    table, camera = write_recording(tmp_path, "scene", cameras, {"needle_driver": sensors})
+    recipe = RecipeConfig(
+        **(
+            RECIPE
+            | {
+                "tools_per_frame": {0: 0.3, 2: 0.7},
+                "recorded_share": 1.0,
+                "recorded_jitter_mm": 1.0,
+                "recorded_jitter_deg": 5.0,
+            }
+        ),
+        camera_jitter_mm=1.0,
+    )
+    outputs = {"scenes_parquet": tmp_path / "sampled.parquet", "scenes_json": tmp_path / "sampled.json"}
+    sample_scenes(
+        **(files | {"scene_tables": {"scene": table}, "cameras": files["cameras"] | {"scene": camera}}),
+        class_table=folder / "classes.tsv",
+        config=ComposeConfig(**SMALL, recipe=recipe),
+        seed=3,
+        **outputs,
+    )
+    _, scenes = read_scene_list(*outputs.values())
+    assert {len(scene.placements) for scene in scenes} == {0, 1}  # the recording has one tool
+    for scene in scenes:
+        row = scene.source_frame // 3
+        distance, angle = pose_difference(cameras[row], scene.world_from_camera)
+        assert scene.recording == "scene" and 0 < distance < 6 and angle < 25
+        for placement in scene.placements:
+            tips = [apply(pose, TIP[None])[0] for pose in (sensors[row], placement.world_from_tool_sensor)]
+            assert 0 < np.linalg.norm(tips[0] - tips[1]) < 6
+            turned = rotation_angle_deg(sensors[row][:3, :3].T @ placement.world_from_tool_sensor[:3, :3])
+            assert 0 < turned < 40
 
 
 def test_an_impossible_recipe_names_the_limit(sampled):

@@ -229,7 +229,7 @@ def write_evaluated_proof(folder):
     size = (fake.CAMERA.width, fake.CAMERA.height)
     write_synthetic_set(folder / "test.tar", [folder / "shard.tar"], fake.CLASS_TABLE, size, AnnotateConfig())
     config, detections, confusions = ProofStageConfig(folds=2, efficiency_percents=(50,)), {}, {}
-    for run in detector_runs(config):
+    for run in detector_runs(config, True):
         shift = np.float32([2 + run.fold, 0, 0, 0])
         found = [
             Detections(item.boxes + shift, np.full(len(item.boxes), 0.9, np.float32), item.classes)

@@ -175,8 +175,9 @@ def test_scene_sees_the_tool_as_its_recording_did_and_never_through_tissue():
         return (points[:, 2] > 5) & (pixels >= 0).all(1) & (pixels < [camera.width, camera.height]).all(1)
 
     often = np.sum([seen(view) for view in views], axis=0) > 0.2 * len(views)
-    for index in (0, 1):
-        operation = Operation(seed, index, anatomy, tool.tip)
+    moved = PhantomConfig()
+    for index, turns in enumerate(((0.0, 0.0), (moved.test_port_deg, moved.test_roll_deg))):
+        operation = Operation(seed, index, anatomy, tool.tip, *turns)
         angles, tips = [], []
         for time in np.arange(0, 8, 0.2):
             site_from_tool = operation.site_from_tool(time)

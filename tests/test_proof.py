@@ -25,8 +25,8 @@ from splatscope.proof.evaluation import ProofOutputs, evaluate_proof
 from splatscope.proof.gathering import Fit, write_real_set, write_synthetic_set
 from splatscope.proof.image_sets import read_set
 from splatscope.proof.intervals import image_resamples, percentile_interval, t_interval
-from splatscope.proof.run_list import detector_runs, segmenter_runs
-from splatscope.proof.runs import Sizes
+from splatscope.proof.run_list import Run, detector_runs, segmenter_runs
+from splatscope.proof.runs import Sets, Sizes, training_images
 from splatscope.proof.segmentation import confusion_table, confusions, ious, labelled, task_classes, train_arm
 from splatscope.shards import Frame, write_shard
 
@@ -81,6 +81,19 @@ def test_images_are_scaled_and_padded_with_their_boxes(tmp_path):
         x, y, w, h = item.boxes[0].round().astype(int)
         assert (item.class_map[y + 1 : y + h - 1, x + 1 : x + w - 1] == DRIVER).all()
     assert Fit(640, 512, 320, 320).size == (320, 256)
+
+
+def test_pose_arms_learn_from_one_kind_of_synthetic_frame(tmp_path):
+    frames = [frame(index) for index in range(8)]
+    for index, item in enumerate(frames):
+        item.meta["source"] = {"recording": "scene", "frame": 12 if index % 2 else -1}
+    write_shard(tmp_path / "shard.tar", frames)
+    write_synthetic_set(tmp_path / "set.tar", [tmp_path / "shard.tar"], CLASS_TABLE, (96, 64), ANNOTATE)
+    sets, sizes = Sets(*(tmp_path / "set.tar",) * 3), Sizes(4, 50)
+    for arm, odd in (("recorded_poses", 1), ("free_poses", 0)):
+        images = training_images(Run(arm, 100, 0), sets, sizes, 0)
+        assert sorted(int(item.key) % 2 for item in images) == [odd] * 4
+    assert len({item.key for item in training_images(Run("synthetic", 100, 0), sets, Sizes(8, 50), 0)}) == 8
 
 
 def coco(path, boxes: dict[str, list], width=96, height=64, category="needle driver", **extra):
@@ -177,15 +190,17 @@ def test_more_images_than_there_are_is_refused():
 
 
 def test_a_longer_list_of_folds_or_shares_only_adds_trainings():
-    few = detector_runs(ProofStageConfig(folds=2, efficiency_percents=(50,)))
-    more = detector_runs(ProofStageConfig(folds=3, efficiency_percents=(25, 50)))
+    few = detector_runs(ProofStageConfig(folds=2, efficiency_percents=(50,)), True)
+    more = detector_runs(ProofStageConfig(folds=3, efficiency_percents=(25, 50)), True)
     assert len(set(more)) == len(more) and set(few) < set(more)
     assert len({run.name for run in more}) == len(more)
-    assert {run.arm for run in detector_runs(ProofStageConfig(efficiency_percents=()))} == {
+    assert {run.arm for run in detector_runs(ProofStageConfig(efficiency_percents=()), False)} == {
         "real",
         "synthetic",
         "mixed",
     }
+    one_kind = detector_runs(ProofStageConfig(folds=2, efficiency_percents=(50,), pose_arms=False), True)
+    assert {run.arm for run in few} - {run.arm for run in one_kind} == {"recorded_poses", "free_poses"}
 
 
 def test_tissue_is_segmented_only_where_synthetic_frames_label_it():
@@ -303,7 +318,7 @@ def finished(tmp_path_factory):
     config = ProofStageConfig(folds=2, efficiency_percents=(25, 50))
     shifts = {("real", 25): 9.0, ("real", 50): 4.0, ("real", 100): 2.0, ("synthetic", 100): 4.0}
     detections = {}
-    for run in detector_runs(config):
+    for run in detector_runs(config, True):
         found = [displaced(item, shifts.get((run.arm, run.percent), 1.0) + 0.2 * run.fold, 0.5) for item in test]
         detections[run] = tmp_path / f"{run.name}.parquet"
         write_table(detections[run], detections_table(found))
@@ -336,7 +351,9 @@ def test_the_figures_of_the_experiment(finished):
     summary, outputs = finished
     assert json.loads(outputs.summary.read_text()) == json.loads(json.dumps(summary))
     table = pd.read_parquet(outputs.detection)
-    assert len(table) == 2 * (3 + 2 + 3) and set(table["arm"]) == {"real", "synthetic", "mixed", "added"}
+    arms = ("real", "synthetic", "mixed", "recorded_poses", "free_poses")
+    assert len(table) == 2 * (5 + 2 + 3) and set(table["arm"]) == {*arms, "added"}
+    assert set(summary["detection"]) == {*arms, "synthetic_minus_real"}
     real, synthetic = summary["detection"]["real"], summary["detection"]["synthetic"]
     assert (real["real_images"], real["synthetic_images"], summary["test_images"]) == (8, 0, 20)
     of_real = table[(table["arm"] == "real") & (table["percent"] == 100)]

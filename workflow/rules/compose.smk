@@ -37,7 +37,8 @@ rule sample_scenes:
         tools=expand("results/extract/{tool}/tool.ply", tool=TOOLS),
         extracted=expand("results/extract/{tool}/extract.json", tool=TOOLS),
         tables=expand("results/poses/{name}.parquet", name=BACKGROUNDS),
-        cameras=expand("results/poses/{name}.camera.json", name=BACKGROUNDS),
+        scene_tables=expand("results/poses/{name}.parquet", name=POSED_ABOUT),
+        cameras=expand("results/poses/{name}.camera.json", name=BACKGROUNDS + POSED_ABOUT),
         classes=CLASSES,
     output:
         scenes="results/compose/sampled.parquet",
@@ -52,6 +53,7 @@ rule sample_scenes:
         gpu=GPUS,
     params:
         recordings=BACKGROUNDS,
+        scenes=POSED_ABOUT,
         tools=TOOLS,
         config=settings("compose"),
         seed=CONFIG.seed,

@@ -4,7 +4,7 @@
 
 
 wildcard_constraints:
-    arm="real|synthetic|mixed|added",
+    arm="real|synthetic|mixed|recorded_poses|free_poses|added",
     percent=r"\d+",
     fold=r"\d+",
     task="tool|classes",

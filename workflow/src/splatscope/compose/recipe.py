@@ -37,15 +37,27 @@ def draw_camera(rng: np.random.Generator, known: np.ndarray, recipe: RecipeConfi
     near = np.argsort(np.linalg.norm(known[:, :3, 3] - known[first, :3, 3], axis=1), kind="stable")[1 : NEAR_POSES + 1]
     second = int(rng.choice(near)) if len(near) else first
     between = interpolate_poses(np.array([0.0, 1.0]), known[[first, second]], rng.uniform(size=1))[0]
-    shake = make_transform(
-        Rotation.from_rotvec(np.radians(rng.normal(0, recipe.camera_jitter_deg, 3))).as_matrix(),
-        rng.normal(0, recipe.camera_jitter_mm, 3),
-    )
-    camera = between @ shake
+    camera = shake_camera(rng, between, recipe)
     distances, angles = pose_difference(known, camera[None])
     if not ((distances < recipe.camera_limit_mm) & (angles < recipe.camera_limit_deg)).any():
         raise Rejected("camera_far_from_recording")
     return camera
+
+
+def shake_camera(rng: np.random.Generator, world_from_camera: np.ndarray, recipe: RecipeConfig) -> np.ndarray:
+    """A camera [4, 4] near a given one."""
+    rotation, shift = _shake(rng, recipe.camera_jitter_deg, recipe.camera_jitter_mm)
+    return world_from_camera @ make_transform(rotation, shift)
+
+
+def shake_tool(
+    rng: np.random.Generator, world_from_tool: np.ndarray, tool: ToolShape, recipe: RecipeConfig
+) -> np.ndarray:
+    """A tool's pose [4, 4] near a given one: turned about the tip, which moves a little."""
+    rotation, shift = _shake(rng, recipe.recorded_jitter_deg, recipe.recorded_jitter_mm)
+    tip = apply(world_from_tool, tool.tip[None])[0] + shift
+    turned = rotation @ world_from_tool[:3, :3]
+    return make_transform(turned, tip - turned @ tool.tip)
 
 
 def draw_tip(
@@ -112,6 +124,11 @@ def coverage_angle_deg(camera_from_tool: np.ndarray, tool: ToolShape) -> float:
     tip = apply(camera_from_tool, tool.tip[None])[0]
     towards_camera = camera_from_tool[:3, :3].T @ (-tip / np.linalg.norm(tip))
     return float(np.degrees(np.arccos(np.clip(tool.view_directions @ towards_camera, -1, 1)).min()))
+
+
+def _shake(rng: np.random.Generator, degrees: float, millimetres: float) -> tuple[np.ndarray, np.ndarray]:
+    rotation = Rotation.from_rotvec(np.radians(rng.normal(0, degrees, 3))).as_matrix()
+    return rotation, rng.normal(0, millimetres, 3)
 
 
 def _near_direction(rng: np.random.Generator, directions: np.ndarray, limit_deg: float) -> np.ndarray:

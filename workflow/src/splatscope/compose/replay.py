@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from splatscope.classes import read_class_table
+from splatscope.compose.recorded import recorded_frames
 from splatscope.compose.scene_list import (
     Placement,
     Scene,
@@ -20,9 +20,8 @@ from splatscope.compose.scene_list import (
     write_scene_list,
 )
 from splatscope.config.compose import ComposeConfig
-from splatscope.errors import InputError
 from splatscope.files import read_json
-from splatscope.geometry import Camera, poses_from_columns
+from splatscope.geometry import Camera
 
 
 def compose_replay(
@@ -46,41 +45,20 @@ def compose_replay(
     table_of_classes = read_class_table(class_table)
     classes = tool_class_names(list(extract_reports), config.tool_classes, table_of_classes, class_table)
     rejected: Counter[str] = Counter()
-    candidates = []
-    tracked: set[str] = set()
-    for recording, path in pose_tables.items():
-        table = pd.read_parquet(path)
-        here = [tool for tool in classes if f"world_from_{tool}_sensor_qw" in table]
-        tracked |= set(here)
-        candidates += _valid_rows(recording, table, here, rejected)
-    for tool in classes:
-        if tool not in tracked:
-            raise InputError(
-                ", ".join(str(path) for path in pose_tables.values()),
-                f"columns world_from_{tool}_sensor_*",
-                found="no such columns",
-                expected=f"the tracked pose of the tool {tool}, which has a recording of its own",
-                remedy=f"bring a scene recording that tracks {tool} under this name, or drop its tool recording",
-            )
-    if not candidates:
-        raise InputError(
-            ", ".join(str(path) for path in pose_tables.values()),
-            found=f"no frame with all poses ({dict(rejected)} were left out)",
-            expected="frames with a valid camera and tool pose",
-            remedy="see the stage poses: its tables say why frames are not valid",
-        )
+    candidates = recorded_frames(pose_tables, list(classes), rejected)
     count = min(config.replay_frames, len(candidates))
     chosen = np.linspace(0, len(candidates) - 1, count).round().astype(int)
     rejected["not_needed"] = len(candidates) - count
     scenes = []
     for index, candidate in enumerate(chosen):
-        recording, frame, world_from_camera, tools = candidates[candidate]
+        source = candidates[candidate]
         placements = tuple(
             Placement(tool, instance, table_of_classes[classes[tool]], pose)
-            for instance, (tool, pose) in enumerate(tools.items(), start=1)
+            for instance, (tool, pose) in enumerate(source.tools.items(), start=1)
         )
         number = seed_number(frame_seed(seed, dataset, index))
-        scenes.append(Scene(index, index // config.shard_size, number, world_from_camera, placements, recording, frame))
+        shard = index // config.shard_size
+        scenes.append(Scene(index, shard, number, source.world_from_camera, placements, source.recording, source.frame))
     paper = dataset == "replay_paper"
     header = SceneHeader(
         dataset,
@@ -98,20 +76,3 @@ def compose_replay(
 def read_camera(path: str | Path, config: ComposeConfig) -> Camera:
     """The undistorted camera of a recording at the size to render."""
     return Camera.from_dict(read_json(path)["camera"]).undistorted().scaled(config.width, config.height)
-
-
-def _valid_rows(
-    recording: str, table: pd.DataFrame, tools: list[str], rejected: Counter[str]
-) -> list[tuple[str, int, np.ndarray, dict[str, np.ndarray]]]:
-    cameras = poses_from_columns(table, "world_from_camera")
-    camera_valid = table["valid"].to_numpy(bool) & np.isfinite(cameras).all((1, 2))
-    poses = {tool: poses_from_columns(table, f"world_from_{tool}_sensor") for tool in tools}
-    tools_valid = np.ones(len(table), bool)
-    for transforms in poses.values():
-        tools_valid &= np.isfinite(transforms).all((1, 2))
-    rejected["camera_pose_invalid"] += int((~camera_valid).sum())
-    rejected["tool_pose_invalid"] += int((camera_valid & ~tools_valid).sum())
-    return [
-        (recording, int(table["frame"].iloc[row]), cameras[row], {tool: poses[tool][row] for tool in tools})
-        for row in np.flatnonzero(camera_valid & tools_valid)
-    ]

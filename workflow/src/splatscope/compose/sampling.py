@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import pandas as pd
 from splatscope.classes import read_class_table
 from splatscope.compose import recipe as draw
 from splatscope.compose.recipe import Rejected, ToolShape
+from splatscope.compose.recorded import RecordedFrame, recorded_frames
 from splatscope.compose.replay import read_camera
 from splatscope.compose.scene_list import (
     Placement,
@@ -27,7 +28,7 @@ from splatscope.compositing import composite, instance_map, read_splat, silhouet
 from splatscope.config.compose import ComposeConfig, RecipeConfig
 from splatscope.errors import InputError
 from splatscope.files import read_json
-from splatscope.geometry import Camera, poses_from_columns
+from splatscope.geometry import Camera, invert, poses_from_columns
 from splatscope.splats.device import choose_device
 from splatscope.splats.gaussians import Gaussians
 
@@ -66,8 +67,9 @@ class Material:
 
     site: Gaussians
     tools: list[Tool]
-    cameras: dict[str, Camera]  # by background recording, at the size to render
+    cameras: dict[str, Camera]  # by background and scene recording, at the size to render
     known_poses: dict[str, np.ndarray]  # world_from_camera [C, 4, 4] by background recording
+    recorded: list[RecordedFrame] = field(default_factory=list)  # of scene recordings, to pose frames about
 
 
 def sample_scenes(
@@ -75,6 +77,7 @@ def sample_scenes(
     tool_plys: Mapping[str, str | Path],
     extract_reports: Mapping[str, str | Path],
     pose_tables: Mapping[str, str | Path],
+    scene_tables: Mapping[str, str | Path],
     cameras: Mapping[str, str | Path],
     class_table: str | Path,
     config: ComposeConfig,
@@ -86,10 +89,10 @@ def sample_scenes(
 ) -> None:
     """Write the scene list of `config.recipe.frames` scenes.
 
-    `tool_plys`, `extract_reports` by tool; `pose_tables`, `cameras` by background recording. A frame depends on its
-    index and `seed` alone, so it comes out the same whichever others are drawn. `device` as in
-    splats.device.choose_device. Raises InputError when the recipe
-    cannot be met, naming the limit that most draws broke.
+    `tool_plys`, `extract_reports` by tool; `pose_tables` by background, `scene_tables` by scene recording, `cameras` by
+    either. A frame depends on its index and `seed` alone, so it comes out the same whichever others are drawn. `device`
+    as in splats.device.choose_device. Raises InputError when the recipe cannot be met, naming the limit that most draws
+    broke.
     """
     table, place = read_class_table(class_table), choose_device(device)
     classes = tool_class_names(list(tool_plys), config.tool_classes, table, class_table)
@@ -101,6 +104,7 @@ def sample_scenes(
         ],
         {name: read_camera(path, config) for name, path in cameras.items()},
         {name: _camera_poses(path) for name, path in pose_tables.items()},
+        recorded_frames(scene_tables, list(tool_plys), Counter()) if scene_tables else [],
     )
     rejected: Counter[str] = Counter()
     scenes = []
@@ -121,15 +125,18 @@ def sample_scene(index: int, material: Material, config: ComposeConfig, seed: in
     counts = sorted(recipe.tools_per_frame)
     number = int(rng.choice(counts, p=_normalised([recipe.tools_per_frame[count] for count in counts])))
     number = number if material.tools else 0
+    about_recorded = bool(material.recorded) and rng.uniform() < recipe.recorded_share
     here: Counter[str] = Counter()
     for _ in range(recipe.max_attempts):
+        source = material.recorded[int(rng.integers(len(material.recorded)))] if about_recorded else None
         try:
-            recording, camera_pose, placements = _draw_scene(rng, number, material, recipe, here)
+            recording, camera_pose, placements = _draw_scene(rng, number, source, material, recipe, here)
         except Rejected as reason:
             here[str(reason)] += 1
             continue
         rejected.update(here)
-        return Scene(index, index // config.shard_size, seed_number(sequence), camera_pose, placements, recording)
+        shard, frame = index // config.shard_size, source.frame if source else -1
+        return Scene(index, shard, seed_number(sequence), camera_pose, placements, recording, frame)
     reason, count = here.most_common(1)[0]
     raise InputError(
         "compose.recipe",
@@ -159,23 +166,35 @@ def tool_shape(gaussians: Gaussians, report: dict) -> ToolShape:
 def _draw_scene(
     rng: np.random.Generator,
     number: int,
+    source: RecordedFrame | None,
     material: Material,
     recipe: RecipeConfig,
     rejected: Counter[str],
 ) -> tuple[str, np.ndarray, tuple[Placement, ...]]:
-    names = list(material.known_poses)
-    sizes = [len(material.known_poses[name]) for name in names]
-    recording = names[int(rng.choice(len(names), p=_normalised(sizes)))]
+    """Whose camera it is, where it stands, and `number` tools; posed about `source` where there is one."""
+    if source is None:
+        names = list(material.known_poses)
+        sizes = [len(material.known_poses[name]) for name in names]
+        recording = names[int(rng.choice(len(names), p=_normalised(sizes)))]
+        world_from_camera = draw.draw_camera(rng, material.known_poses[recording], recipe)
+    else:
+        recording, world_from_camera = source.recording, draw.shake_camera(rng, source.world_from_camera, recipe)
     camera = material.cameras[recording]
-    world_from_camera = draw.draw_camera(rng, material.known_poses[recording], recipe)
     empty = composite(material.site, [], camera, world_from_camera)
     if (empty.alpha > 0.5).mean() < recipe.min_site_coverage:
         raise Rejected("site_not_covering_image")
 
     placed: list[tuple[Tool, np.ndarray]] = []
-    for _ in range(number):
-        tool = material.tools[int(rng.integers(len(material.tools)))]
-        placed.append((tool, _draw_placement(rng, tool, placed, camera, empty, recipe, rejected)))
+    if source is None:
+        for _ in range(number):
+            tool = material.tools[int(rng.integers(len(material.tools)))]
+            placed.append((tool, _draw_placement(rng, tool, placed, camera, empty, recipe, rejected)))
+    elif number:
+        for tool in (tool for tool in material.tools if tool.name in source.tools):
+            shaken = draw.shake_tool(rng, source.tools[tool.name], tool.shape, recipe)
+            pose = invert(world_from_camera) @ shaken
+            _check_placement(pose, tool, placed, camera, recipe)
+            placed.append((tool, pose))
     poses = [world_from_camera @ camera_from_tool for _, camera_from_tool in placed]
     if placed:
         moved = [tool.gaussians.transformed(pose) for (tool, _), pose in zip(placed, poses)]
@@ -202,11 +221,7 @@ def _draw_placement(rng, tool, placed, camera, empty, recipe, rejected) -> np.nd
         try:
             tip = draw.draw_tip(rng, camera, empty.depth, empty.alpha, recipe)
             pose = draw.draw_tool_pose(rng, tool.shape, tip, camera, recipe)
-            draw.check_tool_pose(pose, tool.shape, camera, recipe)
-            axis = draw.axis_segment(pose, tool.shape)
-            for other, other_pose in placed:
-                if draw.segment_distance(axis, draw.axis_segment(other_pose, other.shape)) < recipe.min_tool_gap_mm:
-                    raise Rejected("tools_collide")
+            _check_placement(pose, tool, placed, camera, recipe)
         except Rejected as broken:
             if reason is not None:
                 rejected[str(reason)] += 1
@@ -216,6 +231,15 @@ def _draw_placement(rng, tool, placed, camera, empty, recipe, rejected) -> np.nd
                 rejected[str(reason)] += 1
             return pose
     raise reason
+
+
+def _check_placement(camera_from_tool, tool, placed, camera, recipe) -> None:
+    """Rejected where the tool breaks a geometric limit, or meets one of those already `placed`."""
+    draw.check_tool_pose(camera_from_tool, tool.shape, camera, recipe)
+    axis = draw.axis_segment(camera_from_tool, tool.shape)
+    for other, pose in placed:
+        if draw.segment_distance(axis, draw.axis_segment(pose, other.shape)) < recipe.min_tool_gap_mm:
+            raise Rejected("tools_collide")
 
 
 def _camera_poses(path: str | Path) -> np.ndarray:

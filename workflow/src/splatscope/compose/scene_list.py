@@ -37,8 +37,8 @@ class Scene:
     seed: int
     world_from_camera: np.ndarray  # [4, 4] mm
     placements: tuple[Placement, ...]
-    recording: str  # whose camera it is; of a replay, also whose frame
-    source_frame: int = -1  # video frame of a replay, -1 where none
+    recording: str  # whose camera it is, and whose frame is replayed or posed about
+    source_frame: int = -1  # video frame that is replayed or posed about, -1 where none
 
     @property
     def key(self) -> str:

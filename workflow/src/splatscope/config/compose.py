@@ -18,13 +18,24 @@ class RecipeConfig(Section):
     """Number of frames."""
 
     tools_per_frame: dict[int, float] = {0: 0.1, 1: 0.7, 2: 0.2}
-    """Number of tools -> probability."""
+    """Number of tools -> probability. About a recorded frame there are its tools, or none."""
+
+    recorded_share: float = Field(0.5, ge=0, le=1)
+    """Share of frames posed about a frame of the scene recordings, its camera and its tools shaken (pose
+    augmentation); the others are posed freely. Without scene recordings all are."""
+
+    recorded_jitter_mm: float = Field(8.0, ge=0)
+    """Standard deviation per axis (mm) of a tip about where its recorded frame has it."""
+
+    recorded_jitter_deg: float = Field(15.0, ge=0)
+    """Standard deviation per axis (degrees) of a tool's rotation about the same, around its tip."""
 
     camera_jitter_mm: float = Field(4.0, ge=0)
-    """Standard deviation per axis (mm) of the camera's position about a path between two background cameras."""
+    """Standard deviation per axis (mm) of the camera's position: about a path between two background cameras, or about
+    the recorded frame's."""
 
     camera_jitter_deg: float = Field(4.0, ge=0)
-    """Standard deviation per axis (degrees) of the camera's rotation about the same."""
+    """Standard deviation per axis (degrees) of its rotation about the same."""
 
     camera_limit_mm: float = Field(10.0, gt=0)
     """Some background camera must be nearer (mm) than this, so that the site is not seen from where nobody looked."""

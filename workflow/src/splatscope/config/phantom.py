@@ -26,6 +26,11 @@ class PhantomConfig(Section):
     """Length of the recording of site and tool in seconds."""
     test_s: float = Field(default=6.0, gt=0)
     """Length of the second recording of site and tool in seconds."""
+    test_port_deg: float = Field(default=35.0, ge=-180, le=180)
+    """How far round the site (degrees) the tool's port is from the scene recording's in this second recording, which
+    is of another hour: what learns from the scene recording meets poses there that it has not seen."""
+    test_roll_deg: float = Field(default=10.0, ge=-180, le=180)
+    """By how much (degrees) the endoscope is turned about its axis in it."""
     supersampling: float = Field(default=1.1, ge=1, le=4)
     """Pixels rendered for each video pixel, along each side: smooths edges, costs its square in time."""
     image_noise: float = Field(default=1.0, ge=0)

@@ -29,7 +29,7 @@ class DetectionConfig(Section):
     `uv pip install ultralytics`."""
     ultralytics_model: str = "yolov5n.yaml"
     """For ultralytics: an architecture (.yaml, random weights) or a file of weights on this machine (.pt)."""
-    epochs: int = Field(default=40, ge=1)
+    epochs: int = Field(default=60, ge=1)
     """Passes over a training set of `proof.images` images. Smaller and larger sets get as many steps, not passes."""
     batch: int = Field(default=4, ge=2)
     """Images in a training step."""
@@ -75,6 +75,9 @@ class ProofStageConfig(Section):
     efficiency_percents: tuple[int, ...] = (10, 25, 50)
     """Shares of `images` real frames, in percent, from which detectors also learn, alone and beside `images` synthetic
     frames. 100 is always among them. Empty: no data-efficiency curves."""
+    pose_arms: bool = True
+    """Whether detectors also learn from synthetic frames posed about recorded ones alone, and from freely posed ones
+    alone, where the synthetic dataset has both (see compose.recipe.recorded_share)."""
     width: int = Field(default=160, ge=64)
     """Width in pixels at which the networks see images; a multiple of 32."""
     height: int = Field(default=128, ge=64)

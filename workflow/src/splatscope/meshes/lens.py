@@ -32,7 +32,8 @@ class Lens:
         self.bend = self._bend(camera) if camera.distortion else 0.0
 
     def _bend(self, camera: Camera) -> float:
-        """How far, at most, a triangle reaches beyond the box of its distorted corners: pixels per squared pixel.
+        """How far, at most, a triangle reaches beyond the box of its distorted corners: pixels per squared diameter of
+        the triangle on the plane at depth 1.
 
         A map whose second derivatives are at most M departs from the linear map through the corners of a triangle of
         diameter d by at most M d^2 / 6.
@@ -45,8 +46,7 @@ class Lens:
         down, across = np.gradient(pixels, *steps, axis=(0, 1))
         second = [np.gradient(slope, *steps, axis=(0, 1)) for slope in (down, across)]
         curvature = sum(np.linalg.norm(part, axis=-1) for pair in second for part in pair).max()
-        stretch = np.linalg.svd(np.stack([across, down], -1), compute_uv=False).min()  # pixels per unit of the plane
-        return float(ALLOWANCE * curvature / 6 * 2 / stretch**2)
+        return float(ALLOWANCE * curvature / 6)
 
 
 def _upload(rays: np.ndarray, device: str) -> wp.array:

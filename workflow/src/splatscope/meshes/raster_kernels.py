@@ -62,13 +62,18 @@ def picture_box(eye: Projection, i: int, j: int, k: int) -> wp.vec4:
         wp.max(p[0], wp.max(q[0], r[0])),
         wp.max(p[1], wp.max(q[1], r[1])),
     )
-    if box[2] < ELSEWHERE:
-        extent = wp.max(box[2] - box[0], box[3] - box[1])
-        margin = eye.bend * extent * extent + 0.002
-        return wp.vec4(box[0] - margin, box[1] - margin, box[2] + margin, box[3] + margin)
     a = eye.camera_vertices[i]
     b = eye.camera_vertices[j]
     c = eye.camera_vertices[k]
+    if box[2] < ELSEWHERE:
+        margin = wp.float32(0.002)
+        if eye.distorted > 0:
+            ahead = wp.vec2(a[0], a[1]) / a[2]
+            first = wp.vec2(b[0], b[1]) / b[2] - ahead
+            second = wp.vec2(c[0], c[1]) / c[2] - ahead
+            third = first - second
+            margin += eye.bend * wp.max(wp.dot(first, first), wp.max(wp.dot(second, second), wp.dot(third, third)))
+        return wp.vec4(box[0] - margin, box[1] - margin, box[2] + margin, box[3] + margin)
     empty = wp.vec4(1.0, 1.0, 0.0, 0.0)
     if wp.max(a[2], wp.max(b[2], c[2])) < eye.near:
         return empty

@@ -15,6 +15,10 @@ COLUMNS = (
     Column("map50_95", "mAP50-95", "↑"),
 )
 ARMS = {"synthetic": "synthetic frames", "real": "real frames", "mixed": "both, half and half"}
+POSE_ARMS = {
+    "recorded_poses": "synthetic frames, all posed about recorded ones",
+    "free_poses": "synthetic frames, all posed freely",
+}
 NAMES = {column.key: column.title for column in COLUMNS}
 JUDGED = ("recall", "map50")  # differences that decide on the claim
 
@@ -32,7 +36,7 @@ def detection(inputs: PaperInputs) -> Comparison:
             },
             arm == "synthetic",
         )
-        for arm, label in ARMS.items()
+        for arm, label in (ARMS | {arm: label for arm, label in POSE_ARMS.items() if arm in figures}).items()
     ]
     return Comparison(
         "detection",

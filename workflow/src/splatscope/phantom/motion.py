@@ -69,19 +69,30 @@ class Operation:
     PORT_MM = np.array([-112.0, -104.0, 76.0])  # where the shaft enters the abdomen, site frame
     ROLL_DEG = 45.0  # of the tool about its shaft: turns towards the camera what the tool's recording saw best
 
-    def __init__(self, seed: int, index: int, anatomy: Anatomy, tip_mm: np.ndarray):
+    def __init__(
+        self,
+        seed: int,
+        index: int,
+        anatomy: Anatomy,
+        tip_mm: np.ndarray,
+        port_turn_deg: float = 0.0,
+        roll_deg: float = 0.0,
+    ):
+        """`port_turn_deg` moves the port round the site, `roll_deg` turns the endoscope about its axis."""
         rng = np.random.default_rng([seed, 402, index])
         self._tip = tip_mm
         self._height = _surface_height(anatomy)
         self._camera = waves(rng, [5.2, 6.1, 4.4, 5.6, 7.3, 6.6])
         self._tool = waves(rng, [5.0, 3.9, 3.3, 4.7, 3.6])
-        port_turn = Rotation.from_euler("z", rng.uniform(-12, 12), degrees=True)
+        self._roll_deg = roll_deg
+        port_turn = Rotation.from_euler("z", port_turn_deg + rng.uniform(-12, 12), degrees=True)
         self._port = port_turn.apply(self.PORT_MM)
 
     def site_from_camera(self, time_s: float) -> np.ndarray:
         sway = [wave(hurried(time_s, 3.7, 0.3)) for wave in self._camera]
         target = (2 + 6 * sway[0], -1 + 5 * sway[1], 2.0)
-        return camera_over_site(target, 8 * sway[2], 8 * sway[3], 6 * sway[4], STAND_OFF_MM * (1 + 0.025 * sway[5]))
+        roll, distance = self._roll_deg + 6 * sway[4], STAND_OFF_MM * (1 + 0.025 * sway[5])
+        return camera_over_site(target, 8 * sway[2], 8 * sway[3], roll, distance)
 
     def site_from_tool(self, time_s: float) -> np.ndarray:
         move = [wave(hurried(time_s, 2.6, 0.4)) for wave in self._tool]

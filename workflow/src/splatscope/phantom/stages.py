@@ -55,7 +55,10 @@ def build_stage(name: str, config: PhantomConfig, rig: Rig, seed: int) -> Stage:
     if name == "background":
         scene = Scene({"site": anatomy.parts}, MaterialLibrary(tissue_materials(seed)))
         return Stage(scene, rig.world_from_site, SiteSweep(seed, duration).site_from_camera, None)
-    operation = Operation(seed, {"scene": 0, "test": 1}[name], anatomy, tool.tip)
+    if name == "scene":
+        operation = Operation(seed, 0, anatomy, tool.tip)
+    else:
+        operation = Operation(seed, 1, anatomy, tool.tip, config.test_port_deg, config.test_roll_deg)
     materials = MaterialLibrary(tissue_materials(seed) | metals)
     scene = Scene({"site": anatomy.parts, TOOL: tool.parts()}, materials)
     return Stage(scene, rig.world_from_site, operation.site_from_camera, operation.site_from_tool)

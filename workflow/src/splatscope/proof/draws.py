@@ -30,14 +30,14 @@ def counts_of(arm: Arm, percent: int, images: int, mixed_real_percent: int) -> t
     match arm:
         case "real":
             return share, 0
-        case "synthetic":
+        case "synthetic" | "recorded_poses" | "free_poses":
             return 0, share
         case "added":
             return share, images
         case "mixed":
             real = min(max(1, round(share * mixed_real_percent / 100)), max(1, share - 1))
             return real, share - real
-    raise ValueError(f"expected one of real, synthetic, mixed, added, got {arm!r}")
+    raise ValueError(f"expected an arm of run_list.Arm, got {arm!r}")
 
 
 def draw_images(

@@ -22,7 +22,7 @@ from splatscope.proof.efficiency import LearningCurve, worth_in_words
 from splatscope.proof.image_sets import AnnotatedImage, read_set
 from splatscope.proof.intervals import image_resamples, percentile_interval, t_interval
 from splatscope.proof.pictures import draw_efficiency, draw_examples, draw_precision_recall
-from splatscope.proof.run_list import ARMS, Run, Task
+from splatscope.proof.run_list import ARMS, POSE_ARMS, Run, Task
 from splatscope.proof.runs import Sizes
 from splatscope.proof.segmentation import confusions, ious, task_classes
 
@@ -120,9 +120,9 @@ def _bootstrap(matches: Mapping[Run, Matches], weights: Sequence[np.ndarray]) ->
 
 
 def _arms(table: pd.DataFrame, boot: Mapping[Run, dict[str, np.ndarray]]) -> dict:
-    """Figures of the equal arms, and of synthetic against real fold by fold."""
+    """Figures of the arms of equal size, and of synthetic against real fold by fold."""
     figures: dict = {}
-    for arm in ARMS:
+    for arm in (arm for arm in (*ARMS, *POSE_ARMS) if (table["arm"] == arm).any()):
         rows = table[(table["arm"] == arm) & (table["percent"] == 100)].sort_values("fold")
         figures[arm] = {
             "real_images": int(rows["real_images"].iloc[0]),

@@ -117,7 +117,8 @@ def write_synthetic_set(
     def frames() -> Iterator[Frame]:
         for path in shards:
             for frame in read_shard(path, maps=LABEL_MAPS):
-                source = {"shard": Path(path).name, "frame": int(frame.key)}
+                about_recorded = frame.meta.get("source", {}).get("frame", -1) >= 0
+                source = {"shard": Path(path).name, "frame": int(frame.key), "posed_about_recorded": about_recorded}
                 yield _set_frame(frame, _boxes(frame, names, config, str(path)), size, source)
 
     _write(out, frames())

@@ -7,8 +7,9 @@ from typing import Literal
 
 from splatscope.config.proof import ProofStageConfig
 
-Arm = Literal["real", "synthetic", "mixed", "added"]
+Arm = Literal["real", "synthetic", "mixed", "recorded_poses", "free_poses", "added"]
 ARMS: tuple[Arm, ...] = ("real", "synthetic", "mixed")  # of equal size; "added" is real frames beside synthetic ones
+POSE_ARMS: tuple[Arm, ...] = ("recorded_poses", "free_poses")  # synthetic frames posed about recorded ones, or freely
 Task = Literal["tool", "classes"]  # of a segmenter
 
 
@@ -26,10 +27,13 @@ class Run:
         return f"{self.arm}_{self.percent}_{self.fold}"
 
 
-def detector_runs(config: ProofStageConfig) -> list[Run]:
-    """All trainings of the detector: the equal arms, and the data-efficiency curves when any are wanted."""
+def detector_runs(config: ProofStageConfig, both_poses: bool) -> list[Run]:
+    """All trainings of the detector: the equal arms, and the data-efficiency curves when any are wanted.
+
+    `both_poses`: whether the synthetic dataset has frames posed about recorded ones and freely posed ones.
+    """
     curve = sorted({*config.efficiency_percents, 100}) if config.efficiency_percents else []
-    wanted = [(arm, 100) for arm in ARMS]
+    wanted = [(arm, 100) for arm in (*ARMS, *(POSE_ARMS if both_poses and config.pose_arms else ()))]
     wanted += [("real", percent) for percent in curve if percent < 100] + [("added", percent) for percent in curve]
     return [Run(arm, percent, fold) for arm, percent in wanted for fold in range(config.folds)]
 

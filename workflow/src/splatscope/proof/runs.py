@@ -9,7 +9,7 @@ import numpy as np
 
 from splatscope.proof.draws import draw_images
 from splatscope.proof.image_sets import AnnotatedImage, read_set
-from splatscope.proof.run_list import Run
+from splatscope.proof.run_list import POSE_ARMS, Run
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Sizes:
 
 def training_images(run: Run, sets: Sets, sizes: Sizes, seed: int) -> list[AnnotatedImage]:
     real, synthetic = read_set(sets.real), read_set(sets.synthetic)
+    if run.arm in POSE_ARMS:
+        synthetic = [item for item in synthetic if item.posed_about_recorded == (run.arm == "recorded_poses")]
     draw = draw_images(
         run.arm,
         run.percent,
