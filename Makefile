@@ -43,7 +43,7 @@ test-slow: setup
 # The workflow on three Slurm nodes of this machine, one of which is lost, on S3, and with a shared cache. As root.
 # The plugins lie apart, because the one for Slurm makes every start of Snakemake wait where no Slurm answers.
 test-cluster: setup $(CLUSTER)/installed
-	command -v slurmd slurmctld munged sbatch >/dev/null || \
+	which slurmd slurmctld munged sbatch >/dev/null || \
 	  (apt-get update && apt-get install -y --no-install-recommends $$(cat envs/apt-cluster.txt))
 	. $(BIN)/activate && PYTHONPATH=$(CURDIR)/$(CLUSTER) pytest -m cluster tests/cluster
 

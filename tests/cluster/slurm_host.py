@@ -78,8 +78,9 @@ class SlurmHost:
         return re.search(r"State=(\S+)", self.ask("scontrol", "show", "node", node))[1]
 
     def finished_jobs(self) -> list[dict[str, str]]:
-        """Every job that Slurm still remembers (MinJobAge), as scontrol describes it: JobState, NodeList, Comment..."""
+        """Every job that Slurm still remembers (MinJobAge), as scontrol has it: JobState, NodeList, Restarts..."""
         lines = self.ask("scontrol", "--oneliner", "show", "jobs").splitlines()
+        lines = [line for line in lines if line.startswith("JobId=")]  # "No jobs in the system"
         return [dict(part.split("=", 1) for part in line.split() if "=" in part) for line in lines]
 
     def kill_node(self, node: str) -> int:

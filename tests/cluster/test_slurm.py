@@ -40,23 +40,19 @@ def test_a_lost_node_changes_no_byte(cluster, tmp_path, undisturbed):
 
 
 def test_the_slurm_profile(cluster, tmp_path, undisturbed):
-    """As it ships, but for what this cluster lacks: accounting. Rules that ask for a GPU get one, the others do not."""
+    """As it ships, but for what this cluster lacks: accounting. What asks for a GPU gets one, the others do not."""
     profile = ["--workflow-profile", str(REPOSITORY / "workflow" / "profiles" / "slurm"), "--configfile", str(SMALL)]
-    lacking = [
-        "--slurm-status-command",
-        "squeue",
-        "--slurm-no-account",
-        "--slurm-init-seconds-before-status-checks",
-        "5",
-    ]
-    gpus = ["--set-resources", "restyle_shard:gpu=1"]
-    run = start_snakemake(tmp_path, *profile, *lacking, *gpus, "--", *DATASETS, environment=cluster.environment)
+    lacking = ["--slurm-status-command", "squeue", "--slurm-no-account"]
+    lacking += ["--slurm-init-seconds-before-status-checks", "5"]
+    # the profile's group of four, here of rules that this small run has, on a GPU that they share
+    shards = ["--groups", "restyle_shard=shards", "--set-resources", "restyle_shard:gpu=1"]
+    before = {job["JobId"] for job in cluster.finished_jobs()}
+    run = start_snakemake(tmp_path, *profile, *lacking, *shards, "--", *DATASETS, environment=cluster.environment)
     try:
-        before = {job["JobId"] for job in cluster.finished_jobs()}
         run.finish()
     finally:
         run.end()
     assert result_digests(tmp_path / "results") == undisturbed
     ours = [job for job in cluster.finished_jobs() if job["JobId"] not in before]
-    on_gpu = {job["Comment"].split("_wildcards")[0] for job in ours if "gpu" in job.get("TresPerJob", "")}
-    assert on_gpu == {"rule_restyle_shard"}
+    assert len(ours) == 3 + 1 + 2, "three operations, their restyling in one, two datasets"
+    assert [job.get("TresPerJob") for job in ours if "gpu" in str(job)] == ["gres:gpu:1"]
