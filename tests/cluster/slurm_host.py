@@ -1,7 +1,7 @@
 """A Slurm cluster on this one machine: munge, slurmctld and a slurmd for each node, from Debian's packages.
 
 Needs root, but no systemd, cgroups or accounting. Everything lies in one folder, and the daemons run in the foreground
-as children of this process, so that nothing is left when it ends.
+as children of this process and die with it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from splatscope.jobs import die_with_parent
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "sinfo", "srun")
 SYSTEM_CONFIGURATION = Path("/etc/slurm/slurm.conf")
@@ -197,7 +199,12 @@ class SlurmHost:
     def _start(self, name: str, command: list[str], extra: dict[str, str] | None = None) -> None:
         with open(self.folder / f"{name}.log", "wb") as log:
             self._daemons[name] = subprocess.Popen(
-                command, env=os.environ | self.environment | (extra or {}), stdout=log, stderr=log, cwd=self.folder
+                command,
+                env=os.environ | self.environment | (extra or {}),
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                preexec_fn=die_with_parent,
             )
 
 

@@ -34,4 +34,6 @@ def test_everything_can_be_hashed(tmp_path, repository, run_snakemake, monkeypat
     monkeypatch.setenv("SNAKEMAKE_OUTPUT_CACHE", str(tmp_path / "cache"))
     run = run_snakemake(tmp_path, "--dry-run", "--cache", "--config", "simulate={'episodes': 1}")
     assert run.code == 0, run.output
-    assert run.output.count("written to global between-workflow cache") == 1 + 2 + 2  # an episode, two groups, two splats
+    assert (
+        run.output.count("written to global between-workflow cache") == 1 + 2 + 2
+    )  # an episode, two groups, two splats
