@@ -3,7 +3,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 CLUSTER := .venv/cluster
 
-.PHONY: setup demo test test-slow test-cluster lint config lock envs paper paper-smoke real bench-splat bench-splat-cuda bench-sim sheet-sim train-mini apt clean
+.PHONY: setup demo test test-slow test-cluster chaos chaos-smoke fuzz lint config lock envs paper paper-smoke real bench-splat bench-splat-cuda bench-sim sheet-sim train-mini apt clean
 
 setup: $(INSTALLED)
 
@@ -51,8 +51,21 @@ $(CLUSTER)/installed: envs/cluster.txt | setup
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --target $(CLUSTER) --compile-bytecode --no-deps --require-hashes -r $<
 	touch $@
 
+# Seeded faults (kill -9, full disk, flipped bits, ...), after which the same command must give the same bytes.
+chaos: setup
+	. $(BIN)/activate && python tests/chaos/campaign.py --faults $(or $(FAULTS),112) --seed $(or $(SEED),1)
+
+# Ten of them, on simulated operations alone.
+chaos-smoke: setup
+	. $(BIN)/activate && python tests/chaos/campaign.py --plan smoke --faults 10 --seed $(or $(SEED),1) --seconds 8
+
 lint: setup
 	. $(BIN)/activate && ruff check . && ruff format --check . && snakefmt --check Snakefile workflow/rules && snakemake --lint
+
+# 200,000 broken files for every parser, guided by coverage; takes an hour or two (FUZZ="--executions 5000 shard" less).
+fuzz: setup
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r envs/fuzz.txt
+	. $(BIN)/activate && python tests/fuzz/run.py $(FUZZ)
 
 # Real photographs and real endoscopy through the whole workflow; the figures of bench/RESULTS.md.
 real: setup
@@ -94,6 +107,8 @@ lock:
 	cd envs && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header --constraints requirements.txt cluster.in -o cluster.txt \
 	  $$(grep -oE '^[a-z0-9.-]+==' requirements.txt | sed 's/==//; s/^/--no-emit-package /' | sort -u)
+	cd envs && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header fuzz.in -o fuzz.txt
 	$(MAKE) envs
 
 # The recipes for conda, Docker and Apptainer, from the locks.

@@ -25,6 +25,7 @@ container: "docker://splatscope:0.1.0"
 configfile: f"{workflow.basedir}/config/config.yaml"
 
 
+include: "workflow/rules/guard.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/phantom.smk"
 include: "workflow/rules/ingest.smk"

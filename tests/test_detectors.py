@@ -106,9 +106,9 @@ def test_ultralytics_trains_and_detects_offline(tmp_path):
     assert (tmp_path / "weights.safetensors").stat().st_size > 1e6
 
 
-def test_ultralytics_needs_weights_that_are_here():
+def test_ultralytics_weights_are_pickles_and_refused():
     config = QUICK.model_copy(update={"detector": "ultralytics", "ultralytics_model": "yolov5nu.pt"})
-    with pytest.raises(InputError, match="not on this machine"):
+    with pytest.raises(InputError, match="pickles"):
         train_detector([bar(0)], [DRIVER], config, 1, 0)
 
 

@@ -168,7 +168,7 @@ def test_malformed_tracker_log(tmp_path, content, words):
 
 def test_binary_or_absent_tracker_log(tmp_path):
     path = tmp_path / "tracker.csv"
-    assert_refused(lambda: read_tracker_log(path), path, "No such file", "path")
+    assert_refused(lambda: read_tracker_log(path), path, "no such file", "path")
     path.write_bytes(b"\x89PNG\xff\xfe\x00")
     assert_refused(lambda: read_tracker_log(path), path, "not UTF-8")
 
@@ -324,7 +324,7 @@ def test_check_before_any_job(recorded, tmp_path):
     check = lambda **files: lambda: validate_recording(Recording(**(recording | files)), IngestConfig())  # noqa: E731
     check()()
     assert_refused(check(video=absent), absent, "no such file")
-    assert_refused(check(tracker=absent), absent, "No such file")
-    assert_refused(check(calibration=tmp_path / "c.yaml"), tmp_path / "c.yaml", "No such file")
+    assert_refused(check(tracker=absent), absent, "no such file")
+    assert_refused(check(calibration=tmp_path / "c.yaml"), tmp_path / "c.yaml", "no such file")
     assert_refused(check(calibration=tmp_path / "board.mp4"), tmp_path / "board.mp4", "no such file")
     assert_refused(check(poses=absent), absent, "no such file or folder")

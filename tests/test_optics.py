@@ -5,8 +5,9 @@ import pytest
 
 from splatscope.config.simulate import SimulateConfig
 from splatscope.geometry import Camera
+from splatscope.meshes.endoscope import FULL_SCALE, LEVELS, Endoscope, display_table
 from splatscope.simulate.optics import EXPOSURE_RANGE, TARGET_LEVEL, Circle, Optics
-from splatscope.simulate.smoke import SCATTERED, Smoke
+from splatscope.simulate.smoke import LIFE_S, SCATTERED, Smoke
 from splatscope.simulate.tissue.heat import Smoke as Vapour
 
 CONFIG = SimulateConfig(width=64, height=48, image_noise=0, round_view_probability=0, fog_probability=0)
@@ -86,6 +87,30 @@ def test_smoke_dims_as_the_integral_along_the_ray_says(surface):
     assert np.allclose(seen[24, 32], passed + lit * (1 - passed), atol=0.02)
 
 
+def test_puffs_add_up_pixel_by_pixel():
+    camera, rng = Camera(70, 50, 60.0, 60.0, 36.0, 24.0, (-0.2, 0.04, 0.001, 0.0)), np.random.default_rng(2)
+    smoke = Smoke(1.0, rng)
+    smoke._centres, smoke._velocities = rng.uniform([-30, -20, -5], [30, 20, 90], (12, 3)), np.zeros((12, 3))
+    smoke._radii, smoke._amounts, smoke._ages = rng.uniform(2, 30, 12), rng.uniform(10, 99, 12), rng.uniform(0, 2, 12)
+    radiance, depth = rng.random((2, 50, 70, 3), np.float32)
+    depth = np.where(depth[..., 0] < 0.1, 0, 30 + 50 * depth[..., 0])
+    rays = np.dstack([camera.pixel_rays(), np.ones((50, 70))])
+    lengths = np.linalg.norm(rays, axis=-1)
+    reach = np.where(depth > 0, depth, 1000) * lengths
+    thickness, lit = np.zeros((2, 50, 70))
+    for centre, radius, amount, age in zip(smoke._centres, smoke._radii, smoke._amounts, smoke._ages):
+        along = rays @ centre / lengths
+        column = amount * np.exp(-age / LIFE_S) / radius**2 * np.exp(-(centre @ centre - along**2) / radius**2)
+        column *= (along >= 2) / (1 + np.exp(-2.4 / radius * (reach - along)))
+        thickness += column
+        lit += column * min((70 / max(np.linalg.norm(centre), 20)) ** 2, 6)
+    passed = np.exp(-thickness)[..., None]
+    expected = radiance * passed + SCATTERED * ((lit / np.maximum(thickness, 1e-6))[..., None] * (1 - passed))
+    seen = smoke.veil(radiance, depth.astype(np.float32), camera, AHEAD, 70.0)
+    assert thickness.max() > 0.3 and np.median(thickness) > 1e-3
+    assert np.allclose(seen, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_smoke_rises_spreads_and_ends():
     smoke = Smoke(1.0, np.random.default_rng(1))
     for _ in range(30):
@@ -100,3 +125,22 @@ def test_smoke_rises_spreads_and_ends():
     assert len(smoke._radii) == 0
     still = grey(0.5, Camera(64, 48, 60.0, 60.0, 32.0, 24.0))
     assert smoke.veil(still, still[..., 0], None, AHEAD, 70.0) is still
+
+
+def test_sensor_adds_noise_that_grows_with_the_root_of_the_light():
+    camera = Camera(70, 50, 60.0, 60.0, 36.0, 24.0)
+    rng = np.random.default_rng(3)
+    radiance, coverage, balance = rng.uniform(0, 1.4, (50, 70, 3)), rng.random((50, 70)), np.array([1.2, 1.0, 0.7])
+    quiet = Endoscope(camera, 1, 0.0, 5, coverage).expose(radiance.astype(np.float32), balance)
+    x, y = np.meshgrid(np.arange(70) + 0.5, np.arange(50) + 0.5)
+    vignette = 1 - 0.28 * (np.hypot(x - 35, y - 25) / np.hypot(70, 50) * 2) ** 2.4
+    light = radiance * balance * (vignette * coverage)[..., None]
+    steps = np.clip(light * (LEVELS / FULL_SCALE), 0, LEVELS).astype(int)
+    assert np.mean(quiet != display_table()[steps]) < 0.01 and np.abs(quiet - display_table()[steps]).max() <= 1
+
+    def deviation(level: float) -> float:
+        film = Endoscope(camera, 1, 4.0, 5)
+        first, second = (np.searchsorted(display_table(), film.expose(np.full((50, 70, 3), level))) for _ in range(2))
+        return np.std(first - second)
+
+    assert deviation(0.4) / deviation(0.1) == pytest.approx(np.sqrt((0.4 + 0.03) / (0.1 + 0.03)), rel=0.1)

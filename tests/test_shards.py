@@ -3,31 +3,10 @@ import tarfile
 import numpy as np
 import pytest
 
+from shard_material import some_frame
 from splatscope import shards
 from splatscope.errors import InputError
 from splatscope.shards import Frame
-
-
-def some_frame(key: str) -> Frame:
-    rng = np.random.default_rng(int(key))
-    return Frame(
-        key,
-        rng.integers(0, 256, (6, 8, 3), np.uint8),
-        {"frame": int(key)},
-        class_map=rng.integers(0, 3, (6, 8), np.uint8),
-        instance_map=rng.integers(0, 3, (6, 8), np.uint8),
-        amodal_bits=rng.integers(0, 4, (6, 8)).astype(np.uint16),
-        depth_mm=rng.uniform(0, 200, (6, 8)).astype(np.float32),
-        alpha=rng.integers(0, 256, (6, 8), np.uint8),
-        normals=rng.uniform(-1, 1, (6, 8, 3)).astype(np.float32),
-        flow_forward=flow(rng),
-        flow_backward=flow(rng),
-        surface_points=np.dstack([rng.integers(0, 9, (6, 8)), rng.uniform(-600, 600, (6, 8, 3))]).astype(np.float32),
-    )
-
-
-def flow(rng) -> np.ndarray:
-    return np.dstack([rng.uniform(-900, 900, (6, 8, 2)), rng.integers(0, 3, (6, 8))]).astype(np.float32)
 
 
 def test_round_trip(tmp_path):
@@ -94,3 +73,19 @@ def test_damage_is_found(tmp_path, damage):
     if damage != "flipped":  # a flipped bit may still decode: that is what the manifest is for
         with pytest.raises(InputError, match=r"a\.tar"):
             list(shards.read_shard(path))
+
+
+@pytest.mark.parametrize("cut", [100, 512, 1000])
+def test_a_shard_cut_inside_a_header_is_not_taken_for_a_shorter_one(tmp_path, cut):
+    path = tmp_path / "a.tar"
+    shards.write_shard(path, [some_frame("000001"), some_frame("000002")])
+    with tarfile.open(path) as tar:
+        start = next(info.offset for info in tar if info.name.startswith("000002"))
+    path.write_bytes(path.read_bytes()[: start + cut])
+    with pytest.raises(InputError, match=r"1 frames, the last 000001|unexpected end|000002"):
+        list(shards.read_shard(path))
+
+
+def test_an_empty_shard_is_one(tmp_path):
+    shards.write_shard(tmp_path / "a.tar", [])
+    assert list(shards.read_shard(tmp_path / "a.tar")) == []

@@ -344,9 +344,18 @@ def test_a_checkpoint_of_another_training_is_refused(folders, red, tmp_path, bas
         train_lora(base, red, TINY, tmp_path, seed=8, log=quiet)
     with pytest.raises(InputError, match="frames"):
         train_lora(base, make_pictures(tmp_path / "more", 4), TINY, tmp_path, seed=7, log=quiet)
-    (tmp_path / "checkpoint.safetensors").write_bytes(b"broken")
-    with pytest.raises(InputError, match="cannot be read"):
-        train_lora(base, red, TINY, tmp_path, seed=7, log=quiet)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "truncated"])
+def test_a_damaged_checkpoint_is_kept_aside_and_not_used(red, tmp_path, base, damage):
+    train_lora(base, red, TINY, tmp_path, seed=7, log=quiet, stop_at=3)
+    checkpoint, said = tmp_path / "checkpoint.safetensors", []
+    content = bytearray(checkpoint.read_bytes())
+    content[-20] ^= 1  # among the numbers
+    checkpoint.write_bytes(content if damage == "flipped" else content[:-20])
+    train_lora(base, red, TINY, tmp_path, seed=7, log=said.append)
+    assert any("is damaged" in line and "starting anew" in line for line in said)
+    assert (tmp_path / "checkpoint.damaged.safetensors").exists()
 
 
 def test_a_loss_that_is_not_finite_ends_training(red, tmp_path, base):

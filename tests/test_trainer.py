@@ -221,15 +221,18 @@ def test_going_on_from_a_checkpoint_gives_the_same_bytes(views, trained, tmp_pat
     ]
 
 
-@pytest.mark.parametrize("content", ["broken", "other settings"])
+@pytest.mark.parametrize("content", ["broken", "flipped", "other settings"])
 def test_a_checkpoint_that_does_not_fit_is_left_aside(views, tmp_path, content):
     checkpoint, said = tmp_path / "checkpoint.pt", []
     short = QUICK.model_copy(update={"iterations": 20, "checkpoint_every": 10})
     if content == "broken":
         checkpoint.write_bytes(b"PK\x03\x04 not really")
     else:
-        train_gaussians(views, make_points(), short, seed=1, checkpoint=checkpoint)
-        assert checkpoint.exists()
+        seed = 2 if content == "flipped" else 1
+        train_gaussians(views, make_points(), short, seed=seed, checkpoint=checkpoint)
+        stored = bytearray(checkpoint.read_bytes())
+        stored[len(stored) // 2] ^= content == "flipped"
+        checkpoint.write_bytes(stored)
     result = train_gaussians(views, make_points(), short, seed=2, checkpoint=checkpoint, report=said.append)
     assert "starting anew" in said[0]
     assert_equal_models(result.gaussians, train_gaussians(views, make_points(), short, seed=2).gaussians)

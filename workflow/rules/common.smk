@@ -2,6 +2,7 @@
 
 import os
 import re
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -11,9 +12,9 @@ from splatscope.config.load import check_config
 from splatscope.config.restyle import PROOF_VARIANTS
 from splatscope.digests import code_digest, settings_digest
 from splatscope.errors import InputError
+from splatscope.file_times import refuse_future
 from splatscope.files import sha256
 from splatscope.gpus import has_gpu
-from splatscope.ingest.check import validate_recording
 from splatscope.proof.run_list import detector_runs, segmenter_runs
 from splatscope.recordings import Role, read_recordings
 from splatscope.simulate.operation.scenario import find_scenario
@@ -58,8 +59,13 @@ try:
     RECORDINGS = {row.name: row for row in read_recordings(CONFIG.recordings, made_here=PHANTOM)}
     PHANTOM_NAMES = [name for name, row in RECORDINGS.items() if Path(PHANTOM) in row.video.parents]
     SCENARIO = brought(find_scenario(CONFIG.simulate.scenario, SCENARIOS))
-    for row in RECORDINGS.values():
-        if row.name not in PHANTOM_NAMES:
+    BROUGHT = [row for row in RECORDINGS.values() if row.name not in PHANTOM_NAMES]
+    refuse_future([CLASSES, SCENARIO, *(file for row in BROUGHT for file in row.files.values())])
+    refuse_future((Path(workflow.basedir) / "workflow" / "scripts").iterdir())
+    if BROUGHT:
+        from splatscope.ingest.check import validate_recording  # takes seconds to import
+
+        for row in BROUGHT:
             validate_recording(row, CONFIG.ingest)
 except InputError as error:
     raise WorkflowError(str(error)) from None
@@ -121,7 +127,12 @@ def judged_shards(dataset, judge, suffix):
 
 def raw_shard(dataset, name, suffix):
     """The file of the shard that a restyled one comes from."""
-    return next(file for file in shard_files(dataset, suffix) if Path(file).name == f"{name}.{suffix}")
+    return shards_by_name(dataset, suffix)[f"{name}.{suffix}"]
+
+
+@cache  # thousands of jobs ask
+def shards_by_name(dataset, suffix):
+    return {Path(file).name: file for file in shard_files(dataset, suffix)}
 
 
 def proof_files(dataset, variants, suffix):
@@ -136,9 +147,16 @@ def shipped(path):
     return str(ours) if path and not Path(path).exists() and ours.exists() else path
 
 
+@cache
+def restyle_variant(variant):
+    """The section restyle, as a variant of it has it."""
+    return CONFIG.restyle.variant(variant)
+
+
+@cache
 def restyle_settings(variant):
     """The settings of a variant of restyle, paths resolved."""
-    chosen = CONFIG.restyle.variant(variant)
+    chosen = restyle_variant(variant)
     places = {
         "model": shipped(chosen.model),
         "look": shipped(chosen.look),
@@ -152,9 +170,10 @@ def weight_files(place):
     return sorted(map(brought, Path(place).rglob("*.safetensors")))
 
 
+@cache
 def style_files(variant):
     """Weights that a variant of restyle reads; a LoRA may be one that train_style is still to make."""
-    chosen = CONFIG.restyle.variant(variant)
+    chosen = restyle_variant(variant)
     folders = [shipped(chosen.model), *(net.model for net in chosen.controlnets)]
     loras = [shipped(lora.path) for lora in chosen.loras if lora.path.endswith(".safetensors")]
     loras = [path if path.startswith("results/") else brought(path) for path in loras]

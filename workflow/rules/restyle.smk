@@ -35,7 +35,7 @@ rule restyle_shard:
         manifest=lambda wildcards: raw_shard(wildcards.dataset, wildcards.shard_name, "json"),
         segmenter=lambda wildcards: (
             ["results/restyle/{dataset}/segmenter_gate.safetensors"]
-            if CONFIG.restyle.variant(wildcards.variant).gate.limit > 0
+            if restyle_variant(wildcards.variant).gate.limit > 0
             else []
         ),
         model=lambda wildcards: style_files(wildcards.variant),

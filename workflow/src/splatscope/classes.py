@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from splatscope.errors import InputError
 
 BACKGROUND_ID = 0
 IGNORE_ID = 255
+MAX_INSTANCES = 16  # of an image: bits of the amodal map
 INSTRUMENTS = ("grasper", "l-hook electrocautery", "needle driver", "scissors", "clip applier", "clip")
 """Names in the class table of what is made of metal and not of tissue."""
 
@@ -38,7 +40,7 @@ def read_class_table(path: str | Path) -> dict[str, int]:
         fields = line.split("\t")
         if len(fields) != 2 or not fields[1].strip():
             raise refuse(number, "two fields, id and name")
-        if not (fields[0].isascii() and fields[0].isdigit() and int(fields[0]) <= 255):
+        if not re.fullmatch(r"[0-9]{1,3}", fields[0]) or int(fields[0]) > 255:
             raise refuse(number, "an id that is a whole number 0..255")
         class_id, name = int(fields[0]), fields[1].strip()
         if name in table or class_id in table.values():

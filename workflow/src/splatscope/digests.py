@@ -51,6 +51,7 @@ def _assets(path: Path) -> list[Path]:
     return sorted(asset for asset in path.parent.rglob("*") if asset.suffix in suffixes)
 
 
+@cache  # most modules are in the closure of most scripts
 def _imported_files(path: Path) -> list[Path]:
     if path.suffix != ".py":
         return []

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy.spatial.transform import Rotation, Slerp
 
+MAX_SIDE_PX = 65_535  # of an image: what JPEG can have, and beyond any camera
 POSE_FIELDS = ("qw", "qx", "qy", "qz", "tx", "ty", "tz")
 
 

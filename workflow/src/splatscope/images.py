@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import struct
 from functools import lru_cache
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from splatscope.errors import InputError
 from splatscope.geometry import Camera
+
+MAX_PIXELS = 2**25
+PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
+_OTHER_FORMATS = ("JPEG", "BMP", "TIFF")
 
 
 def encode_png(image: np.ndarray) -> bytes:
@@ -35,18 +43,50 @@ def encode_jpeg(image: np.ndarray, quality: int = 88) -> bytes:
 
 
 def decode_image(content: bytes, name: str = "image", *, with_alpha: bool = False) -> np.ndarray:
-    """Pixels of a PNG or JPEG as stored: uint8/uint16, [H, W] or [H, W, 3] RGB. Raises InputError when unreadable.
+    """Pixels of a PNG, JPEG, BMP or TIFF as stored: uint8/uint16, [H, W] or [H, W, 3] RGB.
 
-    A fourth channel is dropped unless asked for.
+    A fourth channel is dropped unless asked for. Raises InputError for what is unreadable or beyond MAX_PIXELS.
     """
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
+    width, height = _stated_size(content, name)
+    if not 0 < width * height <= MAX_PIXELS:
+        raise InputError(
+            name,
+            found=f"an image of {width}x{height} pixels",
+            expected=f"at most {MAX_PIXELS} pixels, those of 8K video",
+            remedy="make the image smaller",
+        )
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise _no_image(name, error.err) from error
     if image is None:
-        raise InputError(name, found="bytes that are no image", expected="a PNG or JPEG", remedy="write the file again")
+        raise _no_image(name, "bytes that are no image")
+    if image.dtype not in (np.uint8, np.uint16) or image.shape[2:] not in ((), (3,), (4,)):
+        raise _no_image(name, f"pixels {image.dtype} {list(image.shape)}")
     if image.ndim == 2:
         return image
     if image.shape[2] == 4 and with_alpha:
         return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB if image.shape[2] == 3 else cv2.COLOR_BGRA2RGB)
+
+
+def _stated_size(content: bytes, name: str) -> tuple[int, int]:
+    """Width and height by the file's header, which are looked at before anything is allocated."""
+    if content.startswith(PNG_START) and content[12:16] == b"IHDR" and len(content) >= 33:
+        width, height, depth, kind = struct.unpack(">IIBB", content[16:26])
+        # deflate makes nothing smaller than by 1032: a larger image is not all there
+        if width * height * depth * _PNG_CHANNELS.get(kind, 1) > 8 * 1040 * len(content):
+            raise _no_image(name, f"{len(content)} bytes that state {width}x{height} pixels")
+        return width, height
+    try:
+        with Image.open(io.BytesIO(content), formats=_OTHER_FORMATS) as image:
+            return image.size
+    except Exception as error:  # Pillow's readers raise many kinds
+        raise _no_image(name, "bytes that are no image") from error
+
+
+def _no_image(name: str, found: str) -> InputError:
+    return InputError(name, found=found, expected="a PNG or JPEG", remedy="write the file again")
 
 
 def to_float(image: np.ndarray) -> np.ndarray:

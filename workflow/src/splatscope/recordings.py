@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from splatscope.documents import read_file
 from splatscope.errors import InputError
 
 REQUIRED_COLUMNS = ("name", "role", "video")
 OPTIONAL_COLUMNS = ("tracker", "calibration", "poses")
-NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_]*")
+NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")  # it becomes a wildcard, and the name of files and folders
 RESERVED_NAMES = ("site", "truth")  # names of folders that stages make beside the recordings' own
 
 
@@ -59,12 +60,9 @@ def read_recordings(path: str | Path, made_here: str | None = None) -> list[Reco
     Files must exist, except below the folder `made_here` (the phantom's, which a rule makes).
     Raises InputError naming file, line and column.
     """
+    content = read_file(path, "a table of recordings: `recordings` in the config names it")
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError as error:
-        raise InputError(
-            path, found="no such file", expected="a table of recordings", remedy="set `recordings` in the config"
-        ) from error
+        lines = content.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise InputError(path, found="bytes that are no UTF-8", expected="text", remedy="save it as UTF-8") from error
     numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
@@ -72,14 +70,30 @@ def read_recordings(path: str | Path, made_here: str | None = None) -> list[Reco
         raise InputError(
             path, found="an empty table", expected="a header and one row per recording", remedy="add your recordings"
         )
-    header = next(csv.reader([numbered[0][1]], delimiter="\t"))
+    header = _cells(path, *numbered[0])
     _check_header(path, numbered[0][0], header)
     recordings: list[Recording] = []
     for number, line in numbered[1:]:
-        cells = next(csv.reader([line], delimiter="\t"))
+        cells = _cells(path, number, line)
         recordings.append(_read_row(path, number, header, cells, recordings, made_here))
     _check_roles(path, recordings)
     return recordings
+
+
+def _cells(path: str | Path, number: int, line: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter="\t"))
+    except csv.Error as error:
+        raise InputError(
+            path, f"line {number}", found=str(error), expected="cells between tabs", remedy="correct this line"
+        ) from error
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.is_file() or path.is_dir()
+    except OSError:  # a name too long, a folder that may not be looked into
+        return False
 
 
 def _check_header(path: str | Path, number: int, header: list[str]) -> None:
@@ -116,7 +130,7 @@ def _read_row(
             path,
             f"line {number}, column name",
             found=repr(name),
-            expected=f"lower-case letters, digits and _, none of {', '.join(RESERVED_NAMES)}",
+            expected=f"at most 64 lower-case letters, digits and _, none of {', '.join(RESERVED_NAMES)}",
             remedy="rename the recording: results are filed under this name",
         )
     if name in [recording.name for recording in before]:
@@ -143,7 +157,7 @@ def _read_row(
             continue
         files[column] = Path(cell)
         made = made_here is not None and Path(made_here) in Path(cell).parents
-        if not made and not Path(cell).exists():
+        if not made and not _exists(Path(cell)):
             raise InputError(
                 path,
                 f"line {number}, column {column}",

@@ -24,20 +24,24 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import re
 import tarfile
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
+from splatscope.documents import parse_json
 from splatscope.errors import InputError
 from splatscope.files import atomic_path, read_json, sha256, write_json
 from splatscope.images import decode_image, encode_png
 
 SCHEMA_VERSION = 1
 DEPTH_UNIT_MM = 0.01  # 16 bits reach 655 mm, beyond any endoscope's working distance
-MAX_INSTANCES = 16  # bits of the amodal map
+_MEMBER = re.compile(r"\d{6}(\.[a-z_]{1,32}){1,3}")
 POINT_UNIT_MM = 0.02  # 16 bits reach 655 mm to either side
 FLOW_LEVELS_PER_PX = 32  # 16 bits reach 1,023 pixels to either side
 FLOW_STATES = ("nothing there", "seen in both", "hidden or outside in the other")  # third channel of a flow map
@@ -161,18 +165,22 @@ def write_shard(tar_path: str | Path, frames: Iterable[Frame], provenance: dict 
 def read_shard(
     tar_path: str | Path, *, maps: Container[str] | None = None, keys: Container[str] | None = None
 ) -> Iterator[Frame]:
-    """Frames of a shard in key order. Raises InputError for a broken tar or an unreadable member.
+    """Frames of a shard in key order. Raises InputError for a broken tar, an unreadable member, and, having come to the
+    end, for frames other than those in the manifest, where there is one.
 
     `maps` names the maps that are needed (fields of Frame such as "class_map"), `keys` the frames: decoding is what
     costs time. Without them all come.
     """
-    remedy = "delete the file and run the same command again: the stage that makes it will"
     try:
-        with tarfile.open(tar_path) as tar:
+        # no compression, and no read beyond the file's end, so that a few bytes cannot ask for all memory
+        with open(tar_path, "rb") as handle, tarfile.open(fileobj=_Bounded(handle), mode="r:") as tar:
             current: dict[str, bytes] = {}
             key = ""
+            found: dict[str, None] = {}  # keys in their order
             for info in tar:
+                _check_member(tar_path, info)
                 member_key, _, suffix = info.name.partition(".")
+                found[member_key] = None
                 if current and member_key != key:
                     yield _decode(tar_path, key, current)
                     current = {}
@@ -182,8 +190,50 @@ def read_shard(
                     current[suffix] = tar.extractfile(info).read()
             if current:
                 yield _decode(tar_path, key, current)
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise InputError(tar_path, found=str(error), expected="a frame shard (.tar)", remedy=remedy) from error
+            _check_keys(tar_path, list(found))
+    except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError, RecursionError) as error:
+        raise _broken(tar_path, found=str(error)) from error
+
+
+class _Bounded:
+    """A file that reads no more than there is: Python allocates what a read asks for before it looks."""
+
+    def __init__(self, handle: BinaryIO):
+        self._handle, self._size = handle, os.fstat(handle.fileno()).st_size
+        self.tell = handle.tell
+
+    def read(self, count: int) -> bytes:
+        return self._handle.read(min(count, max(self._size - self._handle.tell(), 0)))
+
+    def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
+        return self._handle.seek(position, whence)
+
+
+def _check_member(tar_path: str | Path, info: tarfile.TarInfo) -> None:
+    """Only plain files under the names of frames: no links, folders or sparse files, nothing that leads elsewhere."""
+    plain = info.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and info.sparse is None
+    if not plain or not _MEMBER.fullmatch(info.name):
+        raise _broken(tar_path, f"member {info.name}", "such a member", "files named 000012.rgb.png and so on")
+
+
+def _broken(tar_path: str | Path, where: str = "", found: str = "", expected: str = "a frame shard (.tar)"):
+    remedy = "delete the file and run the same command again: the stage that makes it will"
+    return InputError(tar_path, where, found=found, expected=expected, remedy=remedy)
+
+
+def _check_keys(tar_path: str | Path, found: list[str]) -> None:
+    """A tar cut off inside a header reads as a shorter one: only the manifest knows."""
+    if not manifest_path(tar_path).is_file():
+        return
+    manifest = read_json(manifest_path(tar_path))
+    expected = manifest.get("frames", found) if isinstance(manifest, dict) else None
+    if found != expected:
+        stated = len(expected) if isinstance(expected, list) else "other"
+        raise _broken(
+            tar_path,
+            found=f"{len(found)} frames, the last {found[-1] if found else 'nowhere'}",
+            expected=f"the {stated} frames of {manifest_path(tar_path).name}",
+        )
 
 
 def read_shards(tar_paths: Iterable[str | Path]) -> Iterator[Frame]:
@@ -194,7 +244,9 @@ def read_shards(tar_paths: Iterable[str | Path]) -> Iterator[Frame]:
 
 def verify_shard(tar_path: str | Path) -> None:
     """Raise InputError unless the tar has the SHA-256 that its manifest states."""
-    expected, found = read_json(manifest_path(tar_path))["sha256"], sha256(tar_path)
+    manifest = read_json(manifest_path(tar_path))
+    expected = manifest.get("sha256") if isinstance(manifest, dict) else None
+    found = sha256(tar_path)
     if found != expected:
         raise InputError(
             tar_path,
@@ -215,20 +267,25 @@ def _encode(frame: Frame) -> Iterator[tuple[str, bytes]]:
 
 def _decode(tar_path: str | Path, key: str, members: dict[str, bytes]) -> Frame:
     if "rgb.png" not in members or "meta.json" not in members:
-        raise InputError(
-            tar_path,
-            f"frame {key}",
-            found=f"members {sorted(members)}",
-            expected="at least rgb.png and meta.json",
-            remedy="delete the file and run the same command again",
-        )
-    image = decode_image(members["rgb.png"], f"{tar_path}:{key}.rgb.png")
-    frame = Frame(key, image, json.loads(members["meta.json"]), stored=members)
+        raise _broken(tar_path, f"frame {key}", f"members {sorted(members)}", "at least rgb.png and meta.json")
+    place = f"{tar_path}:{key}"
+    meta = parse_json(members["meta.json"], f"{place}.meta.json")
+    if not isinstance(meta, dict):
+        raise _broken(tar_path, f"frame {key}", f"meta.json of type {type(meta).__name__}", "keys and values")
+    image = decode_image(members["rgb.png"], f"{place}.rgb.png")
+    maps = {}
     for suffix, item in _MAPS.items():
         if suffix in members:
-            setattr(
-                frame,
-                item.name,
-                item.decode(decode_image(members[suffix], f"{tar_path}:{key}.{suffix}", with_alpha=True)),
-            )
-    return frame
+            levels = decode_image(members[suffix], f"{place}.{suffix}", with_alpha=True)
+            if levels.shape != (*image.shape[:2], *item.channels) or levels.dtype != item.stored:
+                raise _broken(
+                    tar_path,
+                    f"frame {key}, {suffix}",
+                    f"{levels.dtype} {list(levels.shape)} beside an image {list(image.shape)}",
+                    f"{np.dtype(item.stored)} {[*image.shape[:2], *item.channels]}",
+                )
+            maps[item.name] = item.decode(levels)
+    try:
+        return Frame(key, image, meta, stored=members, **maps)
+    except ValueError as error:
+        raise _broken(tar_path, f"frame {key}", str(error), "maps of the image's size") from error

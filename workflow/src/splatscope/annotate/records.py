@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from splatscope.classes import BACKGROUND_ID, IGNORE_ID
+from splatscope.classes import BACKGROUND_ID, IGNORE_ID, MAX_INSTANCES
 from splatscope.config.annotate import AnnotateConfig
 from splatscope.errors import InputError
 from splatscope.geometry import invert
-from splatscope.shards import MAX_INSTANCES, Frame
+from splatscope.shards import Frame
 
 
 @dataclass(frozen=True)

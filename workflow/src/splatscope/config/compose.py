@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from splatscope.classes import MAX_INSTANCES
 from splatscope.config.section import Section
-from splatscope.shards import MAX_INSTANCES
 
 
 class RecipeConfig(Section):

@@ -12,9 +12,12 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from splatscope.config.model import Config
+from splatscope.documents import parse_yaml, read_file
 from splatscope.errors import InputError
 
 REFERENCE = "config/config.schema.json lists every key with its unit and range"
+
+MOST_PROBLEMS = 50  # that one message lists
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -29,15 +32,7 @@ def read_yaml(path: str | Path, example: str = "config/config.yaml") -> dict:
 
     Raises InputError when the file is missing, no YAML or no mapping.
     """
-    try:
-        content = yaml.safe_load(Path(path).read_text())
-    except FileNotFoundError as error:
-        raise InputError(path, found="no such file", expected="a YAML file", remedy="correct the path") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error)
-        raise InputError(path, where, found=problem, expected="YAML", remedy="correct this line") from error
+    content = parse_yaml(read_file(path, "a YAML file"), path)
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -58,14 +53,54 @@ def check_model(model: type[Model], content: dict, files: Sequence[str | Path], 
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        problems = [_describe(problem, model, files, reference) for problem in error.errors()]
+        texts = _Texts(files)
+        problems = [_describe(problem, model, texts, reference) for problem in error.errors()[:MOST_PROBLEMS]]
         raise InputError.of_several(problems) from error
 
 
-def _describe(problem: dict, model: type[BaseModel], files: Sequence[str | Path], reference: str) -> InputError:
+class _Texts:
+    """The files that a configuration came from, parsed once, so that the line of a key can be named."""
+
+    def __init__(self, files: Sequence[str | Path]):
+        self.files = list(files)
+        self._nodes: dict[int, yaml.Node | None] = {}
+
+    def locate(self, keys: Sequence[str | int]) -> tuple[str, int | None]:
+        """The last file that holds the key (or the longest part of its path), and the line."""
+        for index in reversed(range(len(self.files))):
+            line = _line_of(self._node(index), keys)
+            if line is not None:
+                return str(self.files[index]), line
+        return (str(self.files[-1]) if self.files else "--config on the command line"), None
+
+    def _node(self, index: int) -> yaml.Node | None:
+        if index not in self._nodes:
+            try:
+                self._nodes[index] = yaml.compose(Path(self.files[index]).read_text())
+            except (OSError, ValueError, RecursionError, yaml.YAMLError):  # it was read by other means: no line then
+                self._nodes[index] = None
+        return self._nodes[index]
+
+
+def _line_of(node: yaml.Node | None, keys: Sequence[str | int]) -> int | None:
+    line = None
+    for key in keys:
+        if isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+            node = node.value[key]
+            line = node.start_mark.line + 1
+            continue
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        match = next((pair for pair in pairs if pair[0].value == str(key)), None)
+        if match is None:
+            break
+        line, node = match[0].start_mark.line + 1, match[1]
+    return line
+
+
+def _describe(problem: dict, model: type[BaseModel], texts: _Texts, reference: str) -> InputError:
     keys, owner = _walk(model, problem["loc"])
     name = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
-    file, line = _locate(keys, files)
+    file, line = texts.locate(keys)
     where = f"line {line}, key {name}" if line else f"key {name}"
     if problem["type"] == "extra_forbidden":
         known = list(owner.model_fields) if owner else []
@@ -125,23 +160,3 @@ def _members(annotation: Any) -> list[Any]:
 def _tags(member: Any) -> set[str]:
     fields = member.model_fields.values() if isinstance(member, type) and issubclass(member, BaseModel) else ()
     return {tag for field in fields if get_origin(field.annotation) is Literal for tag in get_args(field.annotation)}
-
-
-def _locate(keys: Sequence[str | int], files: Sequence[str | Path]) -> tuple[str, int | None]:
-    """The last file that holds the key (or the longest part of its path), and the line."""
-    for path in reversed(list(files)):
-        node = yaml.compose(Path(path).read_text())
-        line = None
-        for key in keys:
-            if isinstance(node, yaml.SequenceNode) and isinstance(key, int):
-                node = node.value[key]
-                line = node.start_mark.line + 1
-                continue
-            pairs = node.value if isinstance(node, yaml.MappingNode) else []
-            match = next((pair for pair in pairs if pair[0].value == str(key)), None)
-            if match is None:
-                break
-            line, node = match[0].start_mark.line + 1, match[1]
-        if line is not None:
-            return str(path), line
-    return (str(files[-1]) if files else "--config on the command line"), None

@@ -28,7 +28,8 @@ class DetectionConfig(Section):
     in our own seeded loop. ultralytics is the paper's trainer; it is AGPL-3.0 and must be installed beforehand:
     `uv pip install ultralytics`."""
     ultralytics_model: str = "yolov5n.yaml"
-    """For ultralytics: an architecture (.yaml, random weights) or a file of weights on this machine (.pt)."""
+    """For ultralytics: an architecture (.yaml), which begins at random weights. Its files of weights (.pt) are pickles,
+    which may run any program, and are not read."""
     epochs: int = Field(default=60, ge=1)
     """Passes over a training set of `proof.images` images. Smaller and larger sets get as many steps, not passes."""
     batch: int = Field(default=4, ge=2)

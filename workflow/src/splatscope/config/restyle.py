@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -89,6 +90,9 @@ PROOF_VARIANTS: dict[str, dict[str, Any]] = {  # what the report compares the co
 }
 
 
+VARIANT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")  # it becomes a wildcard, and the name of a folder
+
+
 class RestyleConfig(Section):
     """Rendered frames to realistic ones by a latent diffusion model; labels stay what they are."""
 
@@ -173,7 +177,7 @@ class RestyleConfig(Section):
     @model_validator(mode="after")
     def _variants_hold(self) -> RestyleConfig:
         for name, changes in self.variants.items():
-            if name in ("default", *PROOF_VARIANTS) or "variants" in changes or not name.isidentifier():
+            if name in ("default", *PROOF_VARIANTS) or "variants" in changes or not VARIANT_NAME.fullmatch(name):
                 raise ValueError(f"variants: {name!r} is no name for changed settings")
             self.variant(name)
         return self

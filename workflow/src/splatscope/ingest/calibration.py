@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import struct
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ from typing import Any
 import numpy as np
 import yaml
 
+from splatscope.documents import parse_json, parse_yaml, read_file
 from splatscope.errors import InputError
-from splatscope.geometry import Camera
+from splatscope.geometry import MAX_SIDE_PX, Camera
 
 FILE_SUFFIXES = {".yaml", ".yml", ".json", ".txt", ".bin", ".xml"}
 _MATRIX = ("camera_matrix", "cameramatrix", "k", "intrinsic_matrix", "intrinsics", "mtx")
@@ -52,12 +52,7 @@ def is_calibration_file(path: str | Path) -> bool:
 def read_calibration(file: str | Path) -> Calibration:
     """Read an OpenCV YAML/JSON or COLMAP cameras.txt/.bin. Raises InputError naming the key that cannot be used."""
     file = Path(file)
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise InputError(
-            file, found=error.strerror or str(error), expected="a calibration", remedy="correct the path"
-        ) from error
+    content = read_file(file, "a calibration")
     if not content.strip():
         raise InputError(file, found="an empty file", expected="a calibration", remedy=_REMEDY)
     suffix = file.suffix.lower()
@@ -103,20 +98,12 @@ _OpenCVLoader.add_constructor(
 
 
 def _parse(file: Path, text: str) -> dict:
-    try:
-        if file.suffix.lower() == ".json":
-            content = json.loads(text)
-        else:
-            content = yaml.load(re.sub(r"^%YAML[: ].*\n", "", text), Loader=_OpenCVLoader)
-    except (json.JSONDecodeError, yaml.YAMLError) as error:
-        line = getattr(error, "lineno", None) or getattr(getattr(error, "problem_mark", None), "line", -1) + 1
-        raise InputError(
-            file,
-            f"line {line}" if line else "",
-            found=str(getattr(error, "msg", None) or getattr(error, "problem", error)),
-            expected="JSON" if file.suffix.lower() == ".json" else "YAML as cv2.FileStorage writes it",
-            remedy=_REMEDY,
-        ) from error
+    if file.suffix.lower() == ".json":
+        content = parse_json(text, file, remedy=_REMEDY)
+    else:
+        plain = re.sub(r"^%YAML[: ].*\n", "", text).encode()
+        expected = "YAML as cv2.FileStorage writes it"
+        content = parse_yaml(plain, file, loader=_OpenCVLoader, expected=expected, remedy=_REMEDY)
     if not isinstance(content, dict):
         raise InputError(file, found=type(content).__name__, expected="keys and values", remedy=_REMEDY)
     return {str(key).lower(): value for key, value in content.items()}
@@ -164,8 +151,8 @@ def _image_size(file: Path, content: dict[str, Any]) -> tuple[int, int]:
         values = [size.get("width"), size.get("height")]
     try:
         width, height = (int(value) for value in values)
-        assert width > 0 and height > 0
-    except (TypeError, ValueError, AssertionError):
+        assert 0 < width <= MAX_SIDE_PX and 0 < height <= MAX_SIDE_PX
+    except (TypeError, ValueError, OverflowError, AssertionError):
         raise InputError(
             file,
             "image_width, image_height",
@@ -206,7 +193,7 @@ def _numbers(file: Path, key: str, value: Any) -> np.ndarray:
         value = value.get("data")
     try:
         numbers = np.array(value, np.float64).ravel()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         numbers = None
     if numbers is None or not np.isfinite(numbers).all():
         raise InputError(file, key, found=repr(value)[:120], expected="finite numbers", remedy=_REMEDY)
@@ -248,12 +235,14 @@ def _colmap_binary(file: Path, content: bytes) -> Camera:
 
 def _colmap_camera(file: Path, where: str, model: int, width: int, height: int, parameters: list[float]) -> Camera:
     name, names = _COLMAP_MODELS[model]
-    if len(parameters) != len(names.split()) or not np.isfinite(parameters).all() or min(width, height) <= 0:
+    right = len(parameters) == len(names.split()) and np.isfinite(parameters).all()
+    focal = [number for key, number in zip(names.split(), parameters) if key.startswith("f")]
+    if not right or min(focal) <= 0 or not (0 < width <= MAX_SIDE_PX and 0 < height <= MAX_SIDE_PX):
         raise InputError(
             file,
             where,
             found=f"{width}x{height}, parameters {parameters}",
-            expected=f"{name}'s {names}, all finite",
+            expected=f"a size of at most {MAX_SIDE_PX} and {name}'s {names}, all finite, the focal lengths positive",
             remedy="export the model from COLMAP again",
         )
     value = dict(zip(names.split(), parameters))

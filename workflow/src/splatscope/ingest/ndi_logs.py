@@ -11,6 +11,7 @@ A sample whose seven values are all zero is missing.
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from splatscope.errors import InputError
 from splatscope.ingest.tracker_log import DAY_S, RawLog, parse_number
@@ -137,12 +138,15 @@ def _toolbox_ports(file: str, row: int, header: list[str]) -> dict[str, dict[str
 
 def _port_names(cells: list[str]) -> list[str]:
     """`Port 0x01: NAME s/n:SERIAL` -> NAME (with the serial number where names repeat); `Port 1` stays."""
-    names = [re.sub(r"\s*s/n:\s*\S*\s*$", "", cell.partition(":")[2].strip()) or cell for cell in cells]
-    repeated = {name for name in names if names.count(name) > 1}
-    return [
-        re.sub(r"\s+", " ", cell.partition(":")[2].strip()) if name in repeated else name
-        for name, cell in zip(names, cells)
-    ]
+    labels = [" ".join(cell.partition(":")[2].split()) for cell in cells]
+    names = [_without_serial(label) or cell for label, cell in zip(labels, cells)]
+    count = Counter(names)
+    return [label if count[name] > 1 else name for name, label in zip(names, labels)]
+
+
+def _without_serial(label: str) -> str:
+    name, mark, serial = label.rpartition("s/n:")
+    return name.rstrip() if mark and len(serial.split()) < 2 else label
 
 
 def read_wall_clock_table(file: str, text: str) -> RawLog:
@@ -187,12 +191,13 @@ def _wall_clock_sensors(file: str, row: int, header: list[str]) -> dict[str, lis
     known = {"sample:", "sample", "hour", "minutes", "seconds", "ms"}
     patterns = ("qo{}", "qx{}", "qy{}", "qz{}", "x{}", "y{}", "z{}")
     names = [cell[2:] for cell in header if cell.startswith("qo")]
+    count, place = Counter(header), {cell: index for index, cell in enumerate(header)}
     sensors = {}
     for name in names:
         columns = [pattern.format(name) for pattern in patterns]
-        if any(header.count(column) != 1 for column in columns):
+        if any(count[column] != 1 for column in columns):
             break
-        sensors[name or "sensor"] = [header.index(column) for column in columns]
+        sensors[name or "sensor"] = [place[column] for column in columns]
     used = known | {header[index] for columns in sensors.values() for index in columns}
     unknown = [cell for cell in header if cell not in used and cell]
     if unknown or not sensors:

@@ -18,7 +18,7 @@ from splatscope.geometry import invert, matrix_to_quaternion
 from splatscope.ingest.tracker_log import RawLog, parse_number
 
 ORTHONORMAL_TOLERANCE = 0.01
-_FIELD = re.compile(r"Seq_Frame(\d+)_(\w+)$")
+_FIELD = re.compile(r"Seq_Frame(\d{1,9})_(\w+)$")
 _TRANSFORM = re.compile(r"(?:(\w+)ToTracker|TrackerTo(\w+))Transform$")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from splatscope.documents import read_file
 from splatscope.errors import InputError
 from splatscope.geometry import interpolate_poses, pose_from_quaternion
 
@@ -205,12 +206,9 @@ def _check_unit(log: TrackerLog, unit: str) -> None:
 
 def read_text(file: str | Path) -> str:
     """The text of a log. Raises InputError when there is no such file, it is empty, or it is not text."""
+    content = read_file(file, "a tracker log")
     try:
-        text = Path(file).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(
-            file, found=error.strerror or str(error), expected="a tracker log", remedy="correct the path"
-        ) from error
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(
             file, found="bytes that are not UTF-8 text", expected="a tracker log", remedy="export it as CSV"

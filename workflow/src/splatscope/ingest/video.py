@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import av
 import numpy as np
 
 from splatscope.errors import InputError
-from splatscope.images import decode_image
+from splatscope.images import MAX_PIXELS, decode_image
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
 LACKING_FRAMES_TOLERATED = 2  # containers may count a frame that an edit list hides
@@ -46,6 +47,19 @@ def first_frame(source: str | Path, folder_fps: float = 30.0) -> VideoFrame:
         return next(frames)
     finally:
         frames.close()
+
+
+def count_frames(source: str | Path) -> int:
+    """About how many frames there are, by what the container states, without decoding any.
+
+    Raises InputError when the source does not open.
+    """
+    source = Path(source)
+    if source.is_dir():
+        return len(list_images(source))
+    with _open(source) as container:
+        stream = container.streams.video[0]
+        return stream.frames or round(_stated_end(container, stream) * float(stream.average_rate or 0))
 
 
 def list_images(folder: str | Path) -> list[Path]:
@@ -85,8 +99,24 @@ def _read_folder(folder: Path, fps: float) -> Iterator[VideoFrame]:
 
 
 def _read_video(path: Path) -> Iterator[VideoFrame]:
+    with _open(path) as container:
+        stream = container.streams.video[0]
+        if not 0 < stream.width * stream.height <= MAX_PIXELS:
+            raise InputError(
+                path,
+                found=f"frames of {stream.width}x{stream.height} pixels",
+                expected=f"at most {MAX_PIXELS} pixels, those of 8K video",
+                remedy="scale the video down with ffmpeg",
+            )
+        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+        yield from _decode(path, container, stream)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[av.container.InputContainer]:
     try:
-        container = av.open(str(path))
+        # "file:", so that no name is taken for a protocol; and no playlist may fetch anything
+        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
     except FileNotFoundError as error:
         raise InputError(path, found="no such file", expected="a video", remedy="correct the path") from error
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -101,7 +131,7 @@ def _read_video(path: Path) -> Iterator[VideoFrame]:
             raise InputError(
                 path, found="no video stream", expected="a video", remedy="give the path of the video recording"
             )
-        yield from _decode(path, container, container.streams.video[0])
+        yield container
 
 
 def _decode(path: Path, container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[VideoFrame]:

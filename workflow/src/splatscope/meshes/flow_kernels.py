@@ -1,4 +1,7 @@
-"""Optical flow: the surface point seen at a pixel, found again in another view. Runs on the CPU and on CUDA alike."""
+"""Optical flow: the surface point seen at a pixel, found again in another view.
+
+Runs on the CPU and on CUDA alike; `wide_labels` has the CPU's fast path.
+"""
 
 import warp as wp
 

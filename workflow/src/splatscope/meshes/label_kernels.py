@@ -1,7 +1,11 @@
-"""What is seen at each pixel: which point of which triangle, and its labels. Runs on the CPU and on CUDA alike."""
+"""What is seen at each pixel: which point of which triangle, and its labels.
+
+Runs on the CPU and on CUDA alike; `wide_labels` is the CPU's fast path.
+"""
 
 import warp as wp
 
+from splatscope.meshes.lens_kernels import Record
 from splatscope.meshes.raster_kernels import depth_of, triangle_of
 
 wp.config.quiet = True
@@ -88,11 +92,9 @@ def resolve_labels(
 def resolve_points(
     keys: wp.array(dtype=wp.int64),
     weights: wp.array(dtype=wp.vec3),
-    camera_normals: wp.array(dtype=wp.vec3),
-    object_points: wp.array(dtype=wp.vec3),
+    records: wp.array(dtype=Record),
+    object_points: wp.array(dtype=wp.vec4),  # 1 + object, point of the object
     faces: wp.array2d(dtype=wp.int32),
-    face_part: wp.array(dtype=wp.int32),
-    part_object: wp.array(dtype=wp.int32),
     normals: wp.array(dtype=wp.vec3),
     points: wp.array(dtype=wp.vec4),
 ):
@@ -108,8 +110,7 @@ def resolve_points(
     i = faces[triangle, 0]
     j = faces[triangle, 1]
     k = faces[triangle, 2]
-    normals[pixel] = wp.normalize(
-        camera_normals[i] * share[0] + camera_normals[j] * share[1] + camera_normals[k] * share[2]
-    )
+    here = records[i] * share[0] + records[j] * share[1] + records[k] * share[2]
+    normals[pixel] = wp.normalize(wp.vec3(here[0], here[1], here[2]))
     point = object_points[i] * share[0] + object_points[j] * share[1] + object_points[k] * share[2]
-    points[pixel] = wp.vec4(float(part_object[face_part[triangle]] + 1), point[0], point[1], point[2])
+    points[pixel] = wp.vec4(object_points[i][0], point[1], point[2], point[3])

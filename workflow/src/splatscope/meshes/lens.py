@@ -6,6 +6,7 @@ import numpy as np
 import warp as wp
 
 from splatscope.geometry import Camera
+from splatscope.meshes.lanes import PADDING
 from splatscope.meshes.lens_kernels import Distortion
 
 GRID = 33  # points along each side of the field at which the lens's bending is measured
@@ -22,7 +23,7 @@ class Lens:
         self.distortion, self.distorted = Distortion(*coefficients), int(bool(camera.distortion))
         self.intrinsics = wp.vec4(camera.fx, camera.fy, camera.cx, camera.cy)
         rays = camera.pixel_rays().reshape(-1, 2)
-        self.rays = _upload(rays, device)  # vec2 [H * W] at depth 1, of pixel centres
+        self.rays = _upload(rays, device)  # vec2 [H * W + PADDING] at depth 1, of pixel centres
         fine = camera.scaled(camera.width * samples, camera.height * samples)
         self.sample_rays = self.rays if samples == 1 else _upload(fine.pixel_rays().reshape(-1, 2), device)
         self.field = np.stack([rays.min(0), rays.max(0)])  # [2, 2]: wider than the focal length says behind a barrel
@@ -50,4 +51,5 @@ class Lens:
 
 
 def _upload(rays: np.ndarray, device: str) -> wp.array:
-    return wp.array(rays.astype(np.float32), dtype=wp.vec2, device=device)
+    padded = np.pad(rays.astype(np.float32), ((0, PADDING), (0, 0)))
+    return wp.array(padded, dtype=wp.vec2, device=device)

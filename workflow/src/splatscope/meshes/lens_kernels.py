@@ -7,6 +7,9 @@ wp.set_module_options({"enable_backward": False, "fast_math": True})
 
 ELSEWHERE = wp.constant(1.0e9)
 Distortion = wp.types.vector(length=8, dtype=wp.float32)  # k1, k2, p1, p2, k3, k4, k5, k6 of Brown and Conrady
+# what a vertex says to shading: its normal before the camera; texture coordinates; normal at rest; tint and openness;
+# burn and blood; one number of no meaning, which makes it as long as a line of the processor's cache
+Record = wp.types.vector(length=16, dtype=wp.float32)
 
 
 @wp.func
@@ -49,15 +52,21 @@ def distort_bounds(bounds: wp.vec4, k: Distortion) -> wp.vec4:
 def transform_vertices(
     vertices: wp.array(dtype=wp.vec3),
     normals: wp.array(dtype=wp.vec3),
+    condition: wp.array(dtype=wp.vec2),
     vertex_object: wp.array(dtype=wp.int32),
     camera_from_object: wp.array(dtype=wp.mat44),
     camera_vertices: wp.array(dtype=wp.vec3),
-    camera_normals: wp.array(dtype=wp.vec3),
+    records: wp.array(dtype=Record),
 ):
+    """Vertices before the camera; what changes from picture to picture in their records."""
     index = wp.tid()
     pose = camera_from_object[vertex_object[index]]
     camera_vertices[index] = wp.transform_point(pose, vertices[index])
-    camera_normals[index] = wp.transform_vector(pose, normals[index])
+    normal = wp.transform_vector(pose, normals[index])
+    for axis in range(3):
+        records[index][axis] = normal[axis]
+    records[index][13] = condition[index][0]
+    records[index][14] = condition[index][1]
 
 
 @wp.kernel

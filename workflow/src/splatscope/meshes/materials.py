@@ -8,7 +8,7 @@ import numpy as np
 import warp as wp
 
 from splatscope.meshes import textures
-from splatscope.meshes.shading_kernels import SurfaceStyle, Texel
+from splatscope.meshes.shading_kernels import TEXEL_UNIT, SurfaceStyle, Texel
 from splatscope.meshes.textures import Canvas, Tile
 from splatscope.meshes.tile_pyramid import level_count, pyramid
 
@@ -53,11 +53,20 @@ class MaterialLibrary:
             for name in ("roughness", "reflectance", "film_reflectance", "film_roughness", "bump", "scatter"):
                 setattr(style, name, getattr(material, name))
             styles.append(style)
-        tiles = np.stack([pyramid(material.tile.channels()) for material in self._materials.values()])
+        tiles = np.stack([_stored(pyramid(material.tile.channels())) for material in self._materials.values()])
         return (
             wp.array(styles, dtype=SurfaceStyle, device=device),
             wp.array(tiles, dtype=Texel, device=device, copy=False),
         )
+
+
+def _stored(texels: np.ndarray) -> np.ndarray:
+    """int16 [N, 8] of float32 texels [N, 6]: see Texel. What is 2 or more becomes almost 2."""
+    texels *= 1 / TEXEL_UNIT
+    np.clip(np.rint(texels, out=texels), -32767, 32767, out=texels)
+    stored = np.zeros((len(texels), 8), np.int16)
+    stored[:, :6] = texels
+    return stored
 
 
 def _tissue(tile: Tile, **changes) -> Material:

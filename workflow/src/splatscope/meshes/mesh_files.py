@@ -11,9 +11,24 @@ import numpy as np
 import trimesh
 
 from splatscope.errors import InputError
+from splatscope.memory import memory_limit
+from splatscope.ply_header import ply_header_problem
 
-VOLUME_SUFFIXES = frozenset(meshio.extension_to_filetypes) - {".obj", ".off", ".ply", ".stl", ".svg", ".wkt", ".xml"}
+# Of meshio's formats those that people keep organs in, and whose files name no other files to be read. Named, because
+# meshio tries the others of a suffix too: its reader of ANSYS's .msh never ends on a file that does.
+_VOLUME_FORMATS = {
+    ".msh": "gmsh",
+    ".vtk": "vtk",
+    ".vtu": "vtu",
+    ".mesh": "medit",
+    ".inp": "abaqus",
+    ".bdf": "nastran",
+    ".nas": "nastran",
+    ".su2": "su2",
+}
 _SURFACE_FORMATS = ("obj", "off", "ply", "stl", "glb", "gltf")
+MEMORY_PER_BYTE = 200  # that a reader may take for each byte of the file
+SPARE_MEMORY = 2**28
 _GMSH1_TRIANGLE, _GMSH1_TETRAHEDRON = 2, 4
 
 
@@ -28,10 +43,15 @@ def read_mesh_file(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             path, found="no such file", expected="a surface or tetrahedral mesh", remedy="correct the path"
         )
     try:
-        if path.suffix.lower() in VOLUME_SUFFIXES:
-            vertices, triangles, tets = _read_volume(path)
-        else:
-            vertices, triangles, tets = _read_surface(path)
+        with memory_limit(MEMORY_PER_BYTE * path.stat().st_size + SPARE_MEMORY):
+            if path.suffix.lower() in _VOLUME_FORMATS:
+                vertices, triangles, tets = _read_volume(path)
+            else:
+                vertices, triangles, tets = _read_surface(path)
+        vertices = np.asarray(vertices, np.float64)
+        cells = [np.asarray(cells, np.int64).reshape(-1, width) for cells, width in ((triangles, 3), (tets, 4))]
+        if vertices.ndim != 2 or vertices.shape[1] != 3:
+            raise ValueError(f"points as numbers {list(vertices.shape)}")
     except InputError:
         raise
     except Exception as error:  # readers of dozens of formats raise whatever they like on broken files
@@ -39,9 +59,8 @@ def read_mesh_file(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             path,
             found=f"{type(error).__name__}: {error}",
             expected=f"a mesh in the format of its suffix, {path.suffix or 'which it lacks'}",
-            remedy=f"export it anew, as {', '.join(_SURFACE_FORMATS)} (surface) or vtk, vtu, msh (tetrahedra)",
+            remedy=f"export it anew, as {', '.join(_SURFACE_FORMATS)} (surface) or vtk, vtu, Gmsh's msh (tetrahedra)",
         ) from error
-    vertices = np.asarray(vertices, np.float64).reshape(-1, 3)
     if not np.isfinite(vertices).all():
         raise InputError(
             path,
@@ -49,7 +68,6 @@ def read_mesh_file(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             expected="finite coordinates",
             remedy="export the mesh anew",
         )
-    cells = [np.asarray(cells, np.int64) for cells in (triangles, tets)]
     for kind in cells:
         if kind.size and (kind.min() < 0 or kind.max() >= len(vertices)):
             raise InputError(
@@ -58,11 +76,18 @@ def read_mesh_file(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
                 expected=f"0..{len(vertices) - 1}",
                 remedy="export the mesh anew: it is cut off or numbered wrongly",
             )
-    return vertices, cells[0].reshape(-1, 3), cells[1].reshape(-1, 4)
+    return vertices, *cells
 
 
 def _read_surface(path: Path):
-    surface = trimesh.load(path, force="mesh")
+    suffix = path.suffix.lower().removeprefix(".")
+    if suffix not in _SURFACE_FORMATS:
+        raise ValueError("a format that is not read")
+    problem = ply_header_problem(path, lists_allowed=True) if suffix == "ply" else ""
+    if problem:
+        raise ValueError(problem)
+    # materials are not needed, and would be looked for in other files
+    surface = trimesh.load(path, force="mesh", **({"skip_materials": True} if suffix in ("obj", "ply") else {}))
     if not len(getattr(surface, "faces", ())):
         raise InputError(
             path, found="no triangles", expected="a surface mesh", remedy="export the surface, not only its points"
@@ -73,10 +98,12 @@ def _read_surface(path: Path):
 def _read_volume(path: Path):
     if path.suffix.lower() == ".msh" and path.read_bytes()[:4] == b"$NOD":
         return _read_gmsh1(path.read_text().split("\n"))
+    if path.suffix.lower() == ".inp" and b"*include" in path.read_bytes().lower():
+        raise ValueError("*INCLUDE, which other files are needed for")
     said = io.StringIO()
     try:
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            mesh = meshio.read(path)
+            mesh = meshio.read(path, file_format=_VOLUME_FORMATS[path.suffix.lower()])
     except SystemExit as error:  # what meshio does with a file that it cannot read
         raise ValueError(" ".join(said.getvalue().split()) or "not readable") from error
     if mesh.points.shape[1] != 3:

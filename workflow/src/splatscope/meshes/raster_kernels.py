@@ -1,4 +1,6 @@
-"""Visibility: which triangle is seen at each pixel. Runs on the CPU and on CUDA alike.
+"""Visibility: which triangle is seen at each pixel.
+
+Runs on the CPU and on CUDA alike; `wide_raster` is the CPU's fast path.
 
 Triangles are rasterised in homogeneous coordinates (Olano and Greer 1997): for the ray direction d of a pixel and
 corners a, b, c in camera axes, d.(b x c), d.(c x a), d.(a x b) are in proportion to the barycentric coordinates of the

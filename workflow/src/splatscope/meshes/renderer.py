@@ -13,12 +13,10 @@ import numpy as np
 import warp as wp
 
 from splatscope.geometry import Camera
-from splatscope.meshes import flow_kernels, label_kernels, lens_kernels, raster_kernels, shading_kernels
-from splatscope.meshes.culling import GROUP
 from splatscope.meshes.lens import Lens
+from splatscope.meshes.pipeline import Buffers, Pipeline
 from splatscope.meshes.scene import Scene
-
-NEAR_MM = 1.0
+from splatscope.meshes.wide_pipeline import WidePipeline
 
 
 @dataclass(frozen=True)
@@ -79,19 +77,10 @@ class Renderer:
         alone does. Only pixels of `labelled` bool [H, W] have labels and flow; all when absent.
         """
         self.scene, self.camera, self.light, self._blood_class = scene, camera, light or Light(), blood_class
-        self._samples, self._lens = samples, Lens(camera, samples, scene.device)
-        self._shape = camera.height, camera.width
-        fine = camera.height * samples, camera.width * samples
-
-        def buffer(dtype, shape=self._shape):
-            return wp.empty(shape, dtype=dtype, device=scene.device)
-
-        self._keys, self._weights, self._amodal = buffer(wp.int64), buffer(wp.vec3), buffer(wp.int32)
-        self._class, self._instance, self._depth = buffer(wp.uint8), buffer(wp.uint8), buffer(wp.float32)
-        self._normals, self._points, self._radiance = buffer(wp.vec3), buffer(wp.vec4), buffer(wp.vec3)
-        if samples > 1:
-            self._flagged, self._sample_keys = buffer(wp.uint8), buffer(wp.int64, fine)
-            self._sample_rays = self._lens.sample_rays.reshape(fine)
+        self._lens = Lens(camera, samples, scene.device)
+        self._buffers = Buffers(camera.height, camera.width, scene.device)
+        pipeline = WidePipeline if scene.device == "cpu" else Pipeline
+        self._pipeline = pipeline(scene, self._lens, camera, samples, self._buffers)
         self._unlabelled = None
         if labelled is not None:
             outside = np.flatnonzero(~labelled).astype(np.int32)
@@ -107,45 +96,29 @@ class Renderer:
         points: bool = False,
     ) -> Picture:
         """The picture from a camera pose [4, 4]."""
-        scene, picture, keys = self.scene, Picture(), self._keys.flatten()
-        weights, count = self._weights.flatten(), self._keys.size
-        self._see(world_from_camera)
+        picture, buffers, pipeline = Picture(), self._buffers, self._pipeline
+        pipeline.see(world_from_camera)
         if colour:
-            self._shade()
-            picture.radiance = self._read(self._radiance)
+            pipeline.shade(self.light.vector())
+            picture.radiance = buffers.read("radiance")
         if self._unlabelled is not None:
-            self._launch(
-                label_kernels.conceal, len(self._unlabelled), [self._unlabelled], outputs=[keys, self._amodal.flatten()]
-            )
+            pipeline.conceal(self._unlabelled)
         if labels:
-            self._launch(
-                label_kernels.resolve_labels,
-                count,
-                [keys, weights, scene.condition, scene.faces, scene.face_part],
-                [scene.part_class, scene.part_instance, self._blood_class],
-                outputs=[self._class.flatten(), self._instance.flatten(), self._depth.flatten()],
-            )
-            picture.class_map, picture.instance_map = self._read(self._class), self._read(self._instance)
-            picture.amodal_bits = self._amodal.numpy().astype(np.uint16)
-            picture.depth_mm = self._read(self._depth)
+            pipeline.label(self._blood_class)
+            picture.class_map, picture.instance_map = buffers.read("class_map"), buffers.read("instance_map")
+            picture.amodal_bits = buffers.read("amodal").astype(np.uint16)
+            picture.depth_mm = buffers.read("depth_mm")
         if normals or points:
-            self._launch(
-                label_kernels.resolve_points,
-                count,
-                [keys, weights, scene.camera_normals, scene.points, scene.faces, scene.face_part, scene.part_object],
-                outputs=[self._normals.flatten(), self._points.flatten()],
-            )
-            picture.normals = self._read(self._normals) if normals else None
-            picture.points = self._read(self._points) if points else None
+            pipeline.locate()
+            picture.normals = buffers.read("normals") if normals else None
+            picture.points = buffers.read("points") if points else None
         return picture
 
     def view(self) -> View:
         """What the last picture showed where; stays valid when the scene moves on."""
+        buffers = self._buffers
         return View(
-            wp.clone(self._keys.flatten()),
-            wp.clone(self._weights.flatten()),
-            wp.clone(self.scene.camera_vertices),
-            self.scene.faces,
+            wp.clone(buffers.keys), wp.clone(buffers.weights), wp.clone(self.scene.camera_vertices), self.scene.faces
         )
 
     def flow(self, source: View, target: View, corners: np.ndarray | None = None) -> np.ndarray:
@@ -158,94 +131,5 @@ class Renderer:
         faces = source.faces
         if corners is not None:
             faces = wp.array(np.ascontiguousarray(corners, np.int32), dtype=wp.int32, device=self.scene.device)
-        flow = wp.empty(self._shape, dtype=wp.vec3, device=self.scene.device)
-        lens = self._lens
-        self._launch(
-            flow_kernels.find_again,
-            self._shape,
-            [source.keys, source.weights, target.keys, target.camera_vertices, faces],
-            [lens.wide_bounds, lens.intrinsics, lens.distortion, self.camera.width],
-            outputs=[flow],
-        )
-        return flow.numpy()
-
-    def _see(self, world_from_camera: np.ndarray) -> None:
-        """Which triangle is nearest in each pixel, and where it is met."""
-        scene, lens = self.scene, self._lens
-        scene.place_before(world_from_camera)
-        pixels = wp.empty(len(scene.camera_vertices), dtype=wp.vec2, device=scene.device)
-        self._launch(
-            lens_kernels.project_vertices,
-            len(pixels),
-            [scene.camera_vertices, lens.bounds, lens.intrinsics, lens.distortion, NEAR_MM],
-            outputs=[pixels],
-        )
-        self._eye = eye = raster_kernels.Projection()
-        eye.camera_vertices, eye.vertex_pixels = scene.camera_vertices, pixels
-        eye.field, eye.intrinsics, eye.distortion = lens.bounds, lens.intrinsics, lens.distortion
-        eye.distorted, eye.bend, eye.near = lens.distorted, lens.bend, NEAR_MM
-        eye.width, eye.height = self.camera.width, self.camera.height
-        groups = scene.visible_groups(world_from_camera, lens.field, NEAR_MM)
-        self._groups = wp.array(groups, dtype=wp.int32, device=scene.device)
-        self._keys.fill_(-1)
-        self._amodal.zero_()
-        keys = self._keys.flatten()
-        self._launch(
-            raster_kernels.rasterize,
-            (len(groups), GROUP),
-            [self._groups, eye, scene.faces, scene.face_part, scene.part_instance, lens.rays],
-            outputs=[keys, self._amodal.flatten()],
-        )
-        self._launch(
-            label_kernels.resolve_weights,
-            len(keys),
-            [keys, scene.camera_vertices, scene.faces, lens.rays],
-            outputs=[self._weights.flatten()],
-        )
-
-    def _shade(self) -> None:
-        scene, lens, light = self.scene, self._lens, self.light.vector()
-        surfaces = scene.surfaces()
-        self._launch(
-            shading_kernels.shade,
-            self._keys.size,
-            [self._keys.flatten(), self._weights.flatten(), lens.rays, surfaces, 1 / self.camera.fx, light],
-            outputs=[self._radiance.flatten()],
-        )
-        if self._samples == 1:
-            return
-        self._launch(
-            shading_kernels.flag_contrast,
-            self._shape,
-            [self._radiance, self._samples],
-            outputs=[self._flagged, self._sample_keys],
-        )
-        self._launch(
-            raster_kernels.rasterize_samples,
-            (len(self._groups), GROUP),
-            [self._groups, self._eye, scene.faces, self._flagged.flatten(), self._samples, lens.sample_rays],
-            outputs=[self._sample_keys.flatten()],
-        )
-        self._launch(
-            shading_kernels.shade_samples,
-            self._shape,
-            [
-                self._flagged,
-                self._samples,
-                self._sample_keys,
-                self._sample_rays,
-                scene.camera_vertices,
-                surfaces,
-                1 / self.camera.fx / self._samples,
-                light,
-            ],
-            outputs=[self._radiance],
-        )
-
-    def _launch(self, kernel, size, *inputs: list, outputs: list) -> None:
-        everything = [value for group in inputs for value in group]
-        wp.launch(kernel, dim=size, inputs=everything, outputs=outputs, device=self.scene.device)
-
-    @staticmethod
-    def _read(buffer: wp.array) -> np.ndarray:
-        return buffer.numpy().copy()
+        self._pipeline.find_again(source, target, faces)
+        return self._buffers.read("flow")

@@ -9,12 +9,12 @@ from itertools import pairwise
 import numpy as np
 import warp as wp
 
+from splatscope.classes import MAX_INSTANCES
 from splatscope.geometry import invert
 from splatscope.meshes import lens_kernels, shading_kernels
 from splatscope.meshes.culling import GROUP, FaceGroups, compact_order
 from splatscope.meshes.materials import MaterialLibrary
 from splatscope.meshes.mesh import Mesh, concatenate, vertex_normals
-from splatscope.shards import MAX_INSTANCES
 
 
 @dataclass(frozen=True)
@@ -149,14 +149,14 @@ class Scene:
         return self._groups.ranges[self._groups.visible(camera_from_object, field, near_mm)]
 
     def place_before(self, world_from_camera: np.ndarray) -> None:
-        """Bring vertices and normals into camera axes."""
-        poses = (invert(world_from_camera) @ self._poses).astype(np.float32)
-        self.camera_from_object = wp.array(poses, dtype=wp.mat44, device=self.device)
+        """Bring vertices into camera axes; their normals and condition, too, into the records that shading reads."""
+        self.object_poses = (invert(world_from_camera) @ self._poses).astype(np.float32)
+        self.camera_from_object = wp.array(self.object_poses, dtype=wp.mat44, device=self.device)
         wp.launch(
             lens_kernels.transform_vertices,
             dim=len(self.vertices),
-            inputs=[self.vertices, self.normals, self.vertex_object, self.camera_from_object],
-            outputs=[self.camera_vertices, self.camera_normals],
+            inputs=[self.vertices, self.normals, self.condition, self.vertex_object, self.camera_from_object],
+            outputs=[self.camera_vertices, self.records],
             device=self.device,
         )
 
@@ -196,20 +196,19 @@ class Scene:
             return upload(np.asarray(values, np.int32), wp.int32)
 
         self.vertices, self.normals = (upload(self._gather(array), wp.vec3) for array in ("vertices", "normals"))
-        self.points, self.condition = (
-            upload(self._gather("points"), wp.vec3),
-            upload(self._gather("condition"), wp.vec2),
-        )
-        attributes = np.hstack([self._gather(array) for array in ("texture", "rest_normals", "tint")])
-        self.attributes = upload(attributes, shading_kernels.Attributes)
-        self.vertex_object = upload_integers(np.repeat(np.arange(len(members)), vertex_counts))
+        self.condition = upload(self._gather("condition"), wp.vec2)
+        owner = np.repeat(np.arange(len(members)), vertex_counts)
+        self.points = upload(np.column_stack([owner + 1, self._gather("points")]).astype(np.float32), wp.vec4)
+        still = np.hstack([self._gather(array) for array in ("texture", "rest_normals", "tint")])
+        self.records = upload(np.pad(still, ((0, 0), (3, 3))), lens_kernels.Record)
+        self.vertex_object = upload_integers(owner)
         self.faces = upload_integers(np.concatenate([m.faces + first for m, first in zip(members, first_vertex)]))
         self.face_part = upload_integers(np.concatenate([m.face_look + first for m, first in zip(members, first_part)]))
         self.part_object = upload_integers(np.repeat(np.arange(len(members)), look_counts))
         self.part_class = upload_integers([look.class_id for look in looks])
         self.part_instance = upload_integers([look.instance for look in looks])
         self.part_style = upload_integers([self._materials.index(look.material) for look in looks])
-        self.camera_vertices, self.camera_normals = wp.empty_like(self.vertices), wp.empty_like(self.normals)
+        self.camera_vertices = wp.empty_like(self.vertices)
 
 
 def _neighbours_together(mesh: Mesh) -> Mesh:

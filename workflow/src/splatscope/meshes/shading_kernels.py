@@ -1,8 +1,12 @@
-"""Colour of the visible points: wet tissue and metal under a light that sits at the camera."""
+"""Colour of the visible points: wet tissue and metal under a light that sits at the camera.
+
+Runs on the CPU and on CUDA alike; `wide_shading` is the CPU's fast path.
+"""
 
 import warp as wp
 
 from splatscope.meshes.label_kernels import corner_weights
+from splatscope.meshes.lens_kernels import Record
 from splatscope.meshes.raster_kernels import depth_of, triangle_of
 
 wp.config.quiet = True
@@ -11,9 +15,10 @@ wp.set_module_options({"enable_backward": False, "fast_math": True})
 CONTRAST = wp.constant(0.18)  # share of the sum of two neighbours from which their difference is looked into
 DARK = wp.constant(0.02)  # radiance below which differences are lost in the noise
 
-Texel = wp.types.vector(length=6, dtype=wp.float32)  # albedo r, g, b; gloss; slope along u; slope along v
-
-Attributes = wp.types.vector(length=10, dtype=wp.float32)  # texture coordinates; normal at rest; tint; openness
+# albedo r, g, b; gloss; slope along u; slope along v; two zeros: in units of TEXEL_UNIT
+Texel = wp.types.vector(length=8, dtype=wp.int16)
+TEXEL_UNIT = wp.constant(1.0 / 16384.0)
+Look = wp.types.vector(length=6, dtype=wp.float32)  # a texel between texels
 
 
 @wp.struct
@@ -40,7 +45,16 @@ def texel_of(row: int, column: int, size: int) -> int:
 
 
 @wp.func
-def fetch_level(tiles: wp.array2d(dtype=Texel), style: SurfaceStyle, level: int, u: float, v: float) -> Texel:
+def look_at(tiles: wp.array2d(dtype=Texel), tile: int, texel: int) -> Look:
+    stored = tiles[tile, texel]
+    look = Look()
+    for channel in range(6):
+        look[channel] = float(stored[channel]) * TEXEL_UNIT
+    return look
+
+
+@wp.func
+def fetch_level(tiles: wp.array2d(dtype=Texel), style: SurfaceStyle, level: int, u: float, v: float) -> Look:
     """Bilinear sample of one level of a tile that repeats; u, v in tiles."""
     size = style.tile_px >> level
     shift = 0.5 - 0.5 / float(1 << level)  # texels of a level lie between those of the level before
@@ -57,10 +71,10 @@ def fetch_level(tiles: wp.array2d(dtype=Texel), style: SurfaceStyle, level: int,
     next_row = (row + 1) & mask
     first = (style.tile_px * style.tile_px - size * size) * 4 / 3
     return (
-        tiles[style.tile, first + texel_of(row, column, size)] * ((1.0 - right) * (1.0 - below))
-        + tiles[style.tile, first + texel_of(row, next_column, size)] * (right * (1.0 - below))
-        + tiles[style.tile, first + texel_of(next_row, column, size)] * ((1.0 - right) * below)
-        + tiles[style.tile, first + texel_of(next_row, next_column, size)] * (right * below)
+        look_at(tiles, style.tile, first + texel_of(row, column, size)) * ((1.0 - right) * (1.0 - below))
+        + look_at(tiles, style.tile, first + texel_of(row, next_column, size)) * (right * (1.0 - below))
+        + look_at(tiles, style.tile, first + texel_of(next_row, column, size)) * ((1.0 - right) * below)
+        + look_at(tiles, style.tile, first + texel_of(next_row, next_column, size)) * (right * below)
     )
 
 
@@ -76,9 +90,7 @@ def highlight(facing: float, roughness: float) -> float:
 class Surfaces:
     """All that shading asks about the triangles before a camera."""
 
-    camera_normals: wp.array(dtype=wp.vec3)
-    attributes: wp.array(dtype=Attributes)
-    condition: wp.array(dtype=wp.vec2)  # burn, blood
+    records: wp.array(dtype=Record)
     faces: wp.array2d(dtype=wp.int32)
     face_part: wp.array(dtype=wp.int32)
     part_style: wp.array(dtype=wp.int32)
@@ -105,15 +117,8 @@ def radiance_at(
     j = surfaces.faces[triangle, 1]
     k = surfaces.faces[triangle, 2]
     ray = wp.vec3(at[0], at[1], 1.0)
-    normal = wp.normalize(
-        surfaces.camera_normals[i] * weights[0]
-        + surfaces.camera_normals[j] * weights[1]
-        + surfaces.camera_normals[k] * weights[2]
-    )
-    here = (
-        surfaces.attributes[i] * weights[0] + surfaces.attributes[j] * weights[1] + surfaces.attributes[k] * weights[2]
-    )
-    where = wp.vec3(here[0], here[1], here[2])
+    here = surfaces.records[i] * weights[0] + surfaces.records[j] * weights[1] + surfaces.records[k] * weights[2]
+    normal = wp.normalize(wp.vec3(here[0], here[1], here[2]))
     texels = width * depth / wp.sqrt(wp.max(-wp.dot(normal, ray), 0.05)) * float(style.tile_px) / style.tile_mm[0]
     spread = 1.0 + texels * texels / 3.0  # 12 times the variance of a pixel and a texel together, in texels
     level = wp.int32(0)
@@ -126,10 +131,10 @@ def radiance_at(
         share = 0.0
         steps = 1
 
-    place = wp.vec3(where[0] / style.tile_mm[0], where[1] / style.tile_mm[1], where[2] / style.tile_mm[0])
+    place = wp.vec3(here[3] / style.tile_mm[0], here[4] / style.tile_mm[1], here[5] / style.tile_mm[0])
     shares = wp.vec3(0.0, 0.0, 1.0)  # of the projections along x, y and z
     if style.projections == 3:
-        shares = wp.vec3(here[3] * here[3], here[4] * here[4], here[5] * here[5])
+        shares = wp.vec3(here[6] * here[6], here[7] * here[7], here[8] * here[8])
         shares = wp.cw_mul(shares, shares)
         least = 0.2 * (shares[0] + shares[1] + shares[2])
         shares = wp.vec3(wp.max(shares[0] - least, 0.0), wp.max(shares[1] - least, 0.0), wp.max(shares[2] - least, 0.0))
@@ -146,7 +151,7 @@ def radiance_at(
             if axis == 2:
                 u = place[1] + 0.37
                 v = place[2]
-            texel = Texel()
+            texel = Look()
             for step in range(steps):
                 weight = 1.0 - share
                 if step == 1:
@@ -161,10 +166,10 @@ def radiance_at(
                 slope += wp.vec3(texel[4], 0.0, texel[5])
             if axis == 2:
                 slope += wp.vec3(0.0, texel[4], texel[5])
-    worn = surfaces.condition[i] * weights[0] + surfaces.condition[j] * weights[1] + surfaces.condition[k] * weights[2]
+    worn = wp.vec2(here[13], here[14])  # burn, blood
     bump = style.bump
     film_reflectance = style.film_reflectance
-    body = wp.cw_mul(wp.vec3(colour[0], colour[1], colour[2]), wp.vec3(here[6], here[7], here[8]))
+    body = wp.cw_mul(wp.vec3(colour[0], colour[1], colour[2]), wp.vec3(here[9], here[10], here[11]))
     if worn[0] > 0.0:  # coagulated tissue turns pale and dry, then brown, then black
         grain = 0.6 + 1.1 * (colour[0] + colour[1] + colour[2])
         pale = wp.clamp(worn[0] * 1.5, 0.0, 1.0)
@@ -193,7 +198,7 @@ def radiance_at(
     film_normal = wp.normalize(normal + bumped * 1.2)
     film_facing = wp.clamp(wp.dot(film_normal, view), 0.02, 1.0)
     wrapped = (facing + style.scatter) / (1.0 + style.scatter)
-    open_share = here[9]
+    open_share = here[12]
     rim = 1.0 - facing
     fresnel = style.reflectance * colour[3] * (1.0 + rim * rim)
     mirrored = highlight(facing, style.roughness) * fresnel

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from splatscope.classes import MAX_INSTANCES
 from splatscope.compose.recipe import Rejected
 from splatscope.config.mix import MixConfig
 from splatscope.errors import InputError
@@ -17,7 +18,7 @@ from splatscope.mix.candidate import Candidate, LayerSource, describe, updated
 from splatscope.mix.layer import Cover, cover, lay_labels
 from splatscope.mix.light import Filming, blend, contact_shade
 from splatscope.mix.placing import View, check_cover
-from splatscope.shards import MAX_INSTANCES, Frame, read_shard, write_shard
+from splatscope.shards import Frame, read_shard, write_shard
 
 FIRST_OBJECT = 60_000  # number of the layer's first object in a map of surface points; scenes count from 1
 NEEDED = ("class_map", "instance_map", "amodal_bits", "depth_mm")

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from splatscope.documents import read_file
 from splatscope.errors import InputError
-from splatscope.geometry import Camera, invert, pose_from_quaternion
+from splatscope.geometry import MAX_SIDE_PX, Camera, invert, pose_from_quaternion
 from splatscope.poses.known_views import KnownView, KnownViews
 
 # COLMAP's id, name, and how many parameters
@@ -78,6 +79,9 @@ def read_colmap(folder: str | Path) -> SparseModel:
         cameras = _cameras_txt(folder / "cameras.txt")
         images = _images_txt(folder / "images.txt")
         points, colors = _points_txt(folder / "points3D.txt")
+    if not np.isfinite(points).all():
+        bad = int((~np.isfinite(points)).any(1).argmax())
+        raise _broken(folder / f"points3D{suffix}", f"point {bad} (counted from 0)", f"coordinates {points[bad]}")
     images.sort(key=lambda image: image[0])
     poses = np.zeros((0, 4, 4))
     if images:
@@ -114,7 +118,9 @@ def _camera(file: Path, identity: int, model: str, width: int, height: int, para
             expected=f"one of {', '.join(_COUNTS)}",
             remedy="undistort the images with `colmap image_undistorter` and give that model",
         )
-    if len(params) != _COUNTS[model] or not np.isfinite(params).all() or params[0] <= 0 or min(width, height) < 1:
+    focal = params[:2] if model in ("PINHOLE", "OPENCV", "FULL_OPENCV") else params[:1]
+    sized = min(width, height) >= 1 and max(width, height) <= MAX_SIDE_PX
+    if len(params) != _COUNTS[model] or not np.isfinite(params).all() or min(focal) <= 0 or not sized:
         raise _broken(file, f"camera {identity}", f"{model} of {width} x {height} pixels with parameters {params}")
     if model in ("SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL"):
         params = [params[0], params[0], *params[1:]]
@@ -127,7 +133,7 @@ class _Bytes:
     """A cursor over a file that refuses to read beyond its end."""
 
     def __init__(self, file: Path):
-        self.file, self.content, self.position = file, file.read_bytes(), 0
+        self.file, self.content, self.position = file, read_file(file, "a COLMAP model"), 0
 
     def take(self, layout: str) -> tuple:
         try:
@@ -184,7 +190,7 @@ def _points_bin(data: _Bytes) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _lines(file: Path) -> list[tuple[int, str]]:
-    text = file.read_text(encoding="utf-8", errors="replace")
+    text = read_file(file, "a COLMAP model").decode("utf-8", "replace")
     return [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if not line.startswith("#")]
 
 
@@ -223,8 +229,9 @@ def _points_txt(file: Path) -> tuple[np.ndarray, np.ndarray]:
             words = line.split()
             try:
                 x, y, z = (float(word) for word in words[1:4])
-                colors.append(tuple(bytes(int(word) for word in words[4:7])))
+                red, green, blue = bytes(int(word) for word in words[4:7])
                 points.append((x, y, z))
+                colors.append((red, green, blue))
             except (ValueError, IndexError):
                 raise _broken(file, f"line {number}", repr(line[:80])) from None
     return np.array(points).reshape(-1, 3), np.array(colors, np.uint8).reshape(-1, 3)

@@ -115,8 +115,9 @@ def shared_camera(known: KnownViews, width: int, height: int) -> Camera | None:
 def check_rotation(rotation: np.ndarray, file: Path, where: str) -> None:
     """Raise InputError unless `rotation` [3, 3] is one."""
     error = np.abs(rotation @ rotation.T - np.eye(3)).max() if np.isfinite(rotation).all() else np.inf
-    if error > ORTHONORMAL_TOLERANCE or np.linalg.det(rotation) < 0:
-        found = f"columns off orthonormal by {error:.3g}" if error > ORTHONORMAL_TOLERANCE else "a reflection (det -1)"
+    orthonormal = error <= ORTHONORMAL_TOLERANCE  # False where the product overflowed to NaN
+    if not orthonormal or np.linalg.det(rotation) < 0:
+        found = f"columns off orthonormal by {error:.3g}" if not orthonormal else "a reflection (det -1)"
         raise InputError(
             file,
             where,

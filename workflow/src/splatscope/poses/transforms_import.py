@@ -9,7 +9,7 @@ import numpy as np
 
 from splatscope.errors import InputError
 from splatscope.files import read_json
-from splatscope.geometry import Camera
+from splatscope.geometry import MAX_SIDE_PX, Camera
 from splatscope.poses.known_views import KnownView, KnownViews, check_rotation
 
 OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -29,6 +29,8 @@ INTRINSICS = (
     "camera_angle_x",
     "camera_angle_y",
 )
+LARGEST = 1e9  # of any number that describes a camera
+SMALLEST_ANGLE = 1e-6  # radians; no lens sees less
 MODELS = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE")
 
 
@@ -66,7 +68,7 @@ def _view(path: Path, content: dict, frame, index: int) -> KnownView:
     where = f"{where} ({name})"
     try:
         matrix = np.array(frame["transform_matrix"], dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         matrix = np.full((0, 0), np.nan)
     if matrix.shape not in ((4, 4), (3, 4)):
         raise InputError(
@@ -108,8 +110,16 @@ def _camera(path: Path, where: str, content: dict, frame: dict) -> Camera | None
     if not values.keys() & {"fl_x", "fl_y", "camera_angle_x", "camera_angle_y"}:
         return None
     for key in ("w", "h"):
-        if not values.get(key, 0) >= 1:
+        if key not in values:
             raise _missing(path, where, key)
+        if not 1 <= values[key] <= MAX_SIDE_PX:
+            raise InputError(
+                path,
+                f"{where}, key {key}",
+                found=f"{values[key]:g}",
+                expected=f"pixels, 1 to {MAX_SIDE_PX}",
+                remedy="correct the intrinsics",
+            )
     if values.get("k4"):
         raise InputError(
             path,
@@ -122,7 +132,7 @@ def _camera(path: Path, where: str, content: dict, frame: dict) -> Camera | None
     fx = values.get("fl_x") or _focal(values.get("camera_angle_x"), width)
     fy = values.get("fl_y") or _focal(values.get("camera_angle_y"), height)
     fx, fy = fx or fy, fy or fx
-    if not fx or fx <= 0 or fy <= 0:
+    if not fx or not (0 < fx < math.inf and 0 < fy < math.inf):
         raise InputError(
             path,
             where,
@@ -143,11 +153,12 @@ def _camera(path: Path, where: str, content: dict, frame: dict) -> Camera | None
 
 
 def _focal(angle: float | None, size: int) -> float | None:
-    return size / (2 * math.tan(angle / 2)) if angle and 0 < angle < math.pi else None
+    return size / (2 * math.tan(angle / 2)) if angle and SMALLEST_ANGLE < angle < math.pi else None
 
 
 def _number(path: Path, where: str, key: str, value) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    sane = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST  # so no NaN
+    if not sane:
         raise InputError(
             path, f"{where}, key {key}", found=repr(value), expected="a number", remedy="correct the intrinsics"
         )

@@ -19,6 +19,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from splatscope.documents import parse_json
 from splatscope.errors import InputError
 from splatscope.files import write_bytes
 from splatscope.images import decode_image, resize_area, to_float
@@ -77,10 +78,15 @@ def load_look(source: str | Path) -> Look:
             raise InputError(source, found=str(error), expected="pictures of tissue", remedy=remedy) from error
     try:
         with safe_open(source, framework="numpy") as file:
-            look = Look(*map(file.get_tensor, ("colours", "contrast")), json.loads((file.metadata() or {})["look"]))
-        if look.colours.shape != (3, len(LEVELS)) or look.contrast.shape != (len(SIGMAS),):
-            raise ValueError(f"colours {list(look.colours.shape)}, contrast {list(look.contrast.shape)}")
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+            tensors = [file.get_tensor(name) for name in ("colours", "contrast")]
+            look = Look(*tensors, parse_json((file.metadata() or {})["look"], source))
+        for name, shape in (("colours", (3, len(LEVELS))), ("contrast", (len(SIGMAS),))):
+            value = getattr(look, name)
+            if value.shape != shape or value.dtype != np.float32 or not np.isfinite(value).all():
+                raise ValueError(f"{name} {value.dtype} {list(value.shape)}, or numbers that are none")
+        if not isinstance(look.provenance, dict):
+            raise ValueError("a provenance that is no mapping")
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         found = "no such file or folder" if isinstance(error, FileNotFoundError) else f"{error or type(error).__name__}"
         raise InputError(source, found=found, expected="a look (.safetensors)", remedy=remedy) from error
     return look

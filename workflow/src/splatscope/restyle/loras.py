@@ -15,10 +15,10 @@ from diffusers.utils import (
     recurse_remove_peft_layers,
     set_weights_and_activate_adapters,
 )
-from safetensors import SafetensorError
 
 from splatscope.config.restyle import LoraSetting
 from splatscope.errors import InputError
+from splatscope.restyle.lora_metadata import peft_settings
 from splatscope.restyle.model_files import PICKLES, first_line
 
 _REMEDY = "use LoRAs that were trained for this base model; restyle.model and restyle.loras name both"
@@ -37,13 +37,12 @@ def merge_loras(unet: torch.nn.Module, text_encoders: Sequence[torch.nn.Module],
     names: dict[str, list[tuple[str, float]]] = {prefix: [] for prefix in parts}
     for number, lora in enumerate(loras):
         path = lora_file(lora.path)
-        weights, alphas, metadata = _read(path, unet)
-        _check_fit(path, weights, parts)
+        weights, alphas, settings = read_lora(path, parts)
         for prefix, part in parts.items():
             if any(key.startswith(f"{prefix}.") for key in weights):
                 with warnings.catch_warnings():  # that there is more than one LoRA is wanted
                     warnings.filterwarnings("ignore", message="Already found a `peft_config`")
-                    _inject(part, prefix, weights, alphas, metadata, f"lora_{number}")
+                    _inject(path, part, prefix, weights, alphas, settings[prefix], f"lora_{number}")
                 names[prefix].append((f"lora_{number}", lora.weight))
     for prefix, part in parts.items():
         if names[prefix]:
@@ -69,6 +68,18 @@ def lora_file(path: str | Path) -> Path:
     )
 
 
+def read_lora(path: Path, parts: dict[str, torch.nn.Module]) -> tuple[dict[str, torch.Tensor], dict | None, dict]:
+    """Weights under the names of diffusers' modules, kohya's scales of layers, and peft's settings by part.
+
+    `parts` are "unet", "text_encoder", "text_encoder_2". Raises InputError for anything that does not fit them.
+    """
+    weights, alphas, metadata = _read(path, parts["unet"])
+    _check_fit(path, weights, parts)
+    own = {prefix: _as_peft(prefix, weights, part) for prefix, part in parts.items()}
+    settings = {prefix: peft_settings(path, metadata, prefix, own[prefix]) for prefix in parts if own[prefix]}
+    return weights, alphas, settings
+
+
 def _read(path: Path, unet: torch.nn.Module) -> tuple[dict[str, torch.Tensor], dict | None, dict | None]:
     """Weights with the names of diffusers' modules; alphas of kohya's format; metadata of diffusers'."""
     try:
@@ -79,7 +90,7 @@ def _read(path: Path, unet: torch.nn.Module) -> tuple[dict[str, torch.Tensor], d
             unet_config=unet.config,
             return_lora_metadata=True,
         )
-    except (SafetensorError, OSError, ValueError, KeyError, IndexError) as error:
+    except Exception as error:  # converters of several formats raise whatever they like
         raise InputError(
             path,
             found=first_line(error),
@@ -147,15 +158,17 @@ def _check_fit(path: Path, weights: dict[str, torch.Tensor], parts: dict[str, to
                 )
 
 
-def _inject(part, prefix, weights, alphas, metadata, name) -> None:
-    if prefix == "unet":
-        StableDiffusionLoraLoaderMixin.load_lora_into_unet(
-            weights, network_alphas=alphas, unet=part, adapter_name=name, metadata=metadata
-        )
-    else:
-        StableDiffusionLoraLoaderMixin.load_lora_into_text_encoder(
-            weights, network_alphas=alphas, text_encoder=part, prefix=prefix, adapter_name=name, metadata=metadata
-        )
+def _inject(path, part, prefix, weights, alphas, settings, name) -> None:
+    options = {"network_alphas": alphas, "adapter_name": name, "metadata": settings}
+    try:
+        if prefix == "unet":
+            StableDiffusionLoraLoaderMixin.load_lora_into_unet(weights, unet=part, **options)
+        else:
+            StableDiffusionLoraLoaderMixin.load_lora_into_text_encoder(
+                weights, text_encoder=part, prefix=prefix, **options
+            )
+    except Exception as error:  # as above
+        raise InputError(path, prefix, found=first_line(error), expected="LoRA weights", remedy=_REMEDY) from error
 
 
 def _merge(part: torch.nn.Module, names: Sequence[str], weights: Sequence[float]) -> None:

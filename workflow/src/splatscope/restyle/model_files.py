@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from safetensors import SafetensorError, safe_open
 
+from splatscope.documents import parse_yaml
 from splatscope.errors import InputError
 
 PICKLES = (".bin", ".ckpt", ".pt", ".pth")
@@ -60,10 +60,10 @@ def model_licence(folder: Path) -> str:
     card = folder / "README.md"
     if not card.is_file():
         return f"unknown ({folder.name} has no model card: see where it was published)"
-    matter = re.match(r"---\s*\n(.*?)\n---", card.read_text(errors="replace"), re.DOTALL)
+    matter = re.match(r"---[ \t]*\n(.*?)\n---", card.read_text(errors="replace"), re.DOTALL)
     try:
-        fields = yaml.safe_load(matter.group(1)) if matter else None
-    except yaml.YAMLError:
+        fields = parse_yaml(matter.group(1).encode(), card) if matter else None
+    except InputError:
         fields = None
     if not isinstance(fields, dict) or not fields.get("license"):
         return f"unknown (see {folder.name}/README.md)"

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from splatscope.classes import IGNORE_ID
+from splatscope.documents import parse_json
 from splatscope.errors import InputError
 from splatscope.files import write_bytes
 from splatscope.restyle.labelled_images import GROUP_NAMES, LabelledImage
@@ -75,12 +76,12 @@ def load_segmenter(path: str | Path, device: torch.device | str = "cpu") -> Segm
     """Read what `Segmenter.save` wrote, of the protocol's classes. Raises InputError for anything else."""
     try:
         with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})["segmenter"])
+            about = parse_json((file.metadata() or {})["segmenter"], path)
             if tuple(about["classes"]) != GROUP_NAMES:
                 raise ValueError(f"classes {about['classes']}")
             network = build_network(about["architecture"], len(GROUP_NAMES))
             network.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(
             path,
             found=str(error).splitlines()[0] if str(error) else type(error).__name__,

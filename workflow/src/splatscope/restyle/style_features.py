@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
+from splatscope.documents import parse_json
 from splatscope.errors import InputError
 from splatscope.files import sha256, write_bytes
 from splatscope.images import decode_image
@@ -173,18 +174,19 @@ def load_style_features(source: str | Path, network: FeatureNetwork) -> StyleFea
         return measure_style(paths, network, provenance={"folder": source.name})
     try:
         with safe_open(source, framework="numpy") as file:
-            about = json.loads((file.metadata() or {})["style_features"])
+            about = parse_json((file.metadata() or {})["style_features"], source)
             features = file.get_tensor("features").astype(np.float32)
             style = StyleFeatures(features, about["network"], about["provenance"])
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         found = "no such file or folder" if isinstance(error, FileNotFoundError) else f"{error or type(error).__name__}"
         raise InputError(source, found=found, expected="style features (.safetensors)", remedy=remedy) from error
     shape = features.shape
-    if style.network != network.name or len(shape) != 2 or shape[0] < 2 or shape[1] != network.dimensions:
+    right = len(shape) == 2 and shape[0] >= 2 and shape[1] == network.dimensions and np.isfinite(features).all()
+    if style.network != network.name or not right:
         raise InputError(
             source,
             found=f"features {list(shape)} of {style.network}",
-            expected=f"[two or more, {network.dimensions}] of {network.name}",
+            expected=f"finite [two or more, {network.dimensions}] of {network.name}",
             remedy=remedy,
         )
     return style

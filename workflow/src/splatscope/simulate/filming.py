@@ -176,8 +176,8 @@ class Filming:
 
     def _entry(self, name: str, class_id: int, pose: np.ndarray, command: Command, picture: Picture) -> dict:
         instance = self._instances[name]
-        visible = int((picture.instance_map == instance).sum())
-        amodal = int(((picture.amodal_bits >> np.uint16(instance - 1)) & 1).sum())
+        visible = int(np.count_nonzero(picture.instance_map == instance))
+        amodal = int(np.count_nonzero(picture.amodal_bits & np.uint16(1 << (instance - 1))))
         return {
             "instance": instance,
             "name": name,

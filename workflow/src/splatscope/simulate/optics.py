@@ -50,8 +50,8 @@ class Optics:
             radius = rng.uniform(0.50, 0.60) * max(width, 1.15 * height)
             self.circle = Circle(*(np.array([width, height]) * (0.5 + rng.uniform(-0.02, 0.02, 2))), radius)
         self._white = np.float32([rng.uniform(0.96, 1.10), 1.0, rng.uniform(0.90, 1.04)])
-        self._endoscope = Endoscope(self.camera, 1, config.image_noise, int(rng.integers(2**31)))
         self._coverage = None if self.circle is None else self.circle.coverage(width, height)
+        self._endoscope = Endoscope(self.camera, 1, config.image_noise, int(rng.integers(2**31)), self._coverage)
         self._mist = self._mist_episode(rng) if rng.uniform() < config.fog_probability else None
         self._gain: float | None = None
         self._time_s = 0.0
@@ -67,14 +67,12 @@ class Optics:
         follow = 1 if self._gain is None else 1 - np.exp(-(time_s - self._time_s) / EXPOSURE_LAG_S)
         self._gain = wanted if self._gain is None else self._gain + follow * (wanted - self._gain)
         self._time_s = time_s
-        image = radiance * (self._white * np.float32(self._gain))
-        mist = self.mist(time_s)
+        mist, balance = self.mist(time_s), self._white * np.float32(self._gain)
         if mist > 0:
-            wide = cv2.GaussianBlur(image, (0, 0), 0.012 * self.camera.width * mist + 0.5)
-            image = wide * (1 - 0.35 * mist) + np.float32(0.35 * mist) * wide.mean((0, 1)) * np.float32([1, 1.05, 1.08])
-        if self._coverage is not None:
-            image = image * self._coverage[..., None]
-        return self._endoscope.expose(image)
+            wide = cv2.GaussianBlur(radiance, (0, 0), 0.012 * self.camera.width * mist + 0.5)
+            haze = wide.mean((0, 1)) * np.float32([1, 1.05, 1.08])
+            radiance = wide * (1 - 0.35 * mist) + np.float32(0.35 * mist) * haze
+        return self._endoscope.expose(radiance, balance)
 
     def mist(self, time_s: float) -> float:
         """How misted the lens is, 0..1: it comes quickly and clears slowly."""

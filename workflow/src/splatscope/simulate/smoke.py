@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
+import warp as wp
 
 from splatscope.geometry import Camera, apply, invert
+from splatscope.meshes.lanes import LANES
+from splatscope.simulate import smoke_kernels
 from splatscope.simulate.tissue.heat import Smoke as Vapour
 
 LIFE_S = 1.6
@@ -50,35 +53,38 @@ class Smoke:
     def veil(
         self, radiance: np.ndarray, depth_mm: np.ndarray, camera: Camera, world_from_camera: np.ndarray, light_mm: float
     ) -> np.ndarray:
-        """Radiance [H, W, 3] seen through the smoke. `light_mm`: distance at which the light has power 1.
-
-        The optical depth of a Gaussian puff along a ray up to the surface has a closed form: its column times a
-        normal distribution function, here the logistic one.
-        """
+        """Radiance float32 [H, W, 3] seen through the smoke. `light_mm`: distance at which the light has power 1."""
         if not len(self._radii):
             return radiance
-        directions, lengths = _directions(camera)
-        reach = np.where(depth_mm > 0, depth_mm, 1e3) * lengths
-        thickness = np.zeros(depth_mm.shape, np.float32)
-        lit = np.zeros(depth_mm.shape, np.float32)
         centres = apply(invert(world_from_camera), self._centres)
-        fading = self._amounts * np.exp(-self._ages / LIFE_S)
-        for centre, radius, amount in zip(centres.astype(np.float32), self._radii, fading):
-            along = directions @ centre
-            across = np.float32(centre @ centre) - along**2
-            before = 1 / (1 + np.exp(np.clip(-2.4 / radius * (reach - along), -30, 30)))
-            column = np.float32(amount / radius**2) * np.exp(-across / np.float32(radius**2)) * before
-            column[along < 2] = 0
-            thickness += column
-            lit += column * np.float32(min((light_mm / max(np.linalg.norm(centre), 20)) ** 2, 6.0))
-        passed = np.exp(-thickness)[..., None]
-        glow = lit / np.maximum(thickness, 1e-6)
-        return radiance * passed + SCATTERED * (glow[..., None] * (1 - passed))
+        squared, fading = (centres**2).sum(1), self._amounts * np.exp(-self._ages / LIFE_S)
+        light = np.minimum(light_mm**2 / np.maximum(squared, 20.0**2), 6.0)
+        thickness = fading / self._radii**2
+        puffs = np.column_stack([centres, squared, self._radii**-2, 2.4 / self._radii, thickness, light])
+        veiled = np.empty(radiance.shape, np.float32)
+        pixels = depth_mm.size
+        wp.launch(
+            smoke_kernels.veil,
+            dim=-(-pixels // LANES),
+            inputs=[
+                _flat(radiance, wp.vec3),
+                _flat(depth_mm, wp.float32),
+                _rays(camera),
+                wp.array(puffs.astype(np.float32), dtype=smoke_kernels.Puff, device="cpu"),
+                wp.vec3(*SCATTERED.tolist()),
+            ],
+            outputs=[_flat(veiled, wp.vec3)],
+            device="cpu",
+        )
+        return veiled
+
+
+def _flat(values: np.ndarray, dtype: type) -> wp.array:
+    """The memory of `values` as a list of pixels."""
+    pixels = values.reshape(-1, *values.shape[2:])
+    return wp.array(np.ascontiguousarray(pixels, np.float32), dtype=dtype, copy=False, device="cpu")
 
 
 @lru_cache(maxsize=1)
-def _directions(camera: Camera) -> tuple[np.ndarray, np.ndarray]:
-    """Where each pixel looks: unit vectors [H, W, 3]; their length [H, W] at depth 1."""
-    rays = np.dstack([camera.pixel_rays(), np.ones((camera.height, camera.width))]).astype(np.float32)
-    lengths = np.linalg.norm(rays, axis=-1)
-    return rays / lengths[..., None], lengths
+def _rays(camera: Camera) -> wp.array:
+    return _flat(camera.pixel_rays(), wp.vec2)

@@ -13,6 +13,7 @@ import torch
 from splatscope.errors import InputError
 from splatscope.files import atomic_path
 from splatscope.geometry import matrix_to_quaternion
+from splatscope.ply_header import ply_header_problem
 from splatscope.splats.spherical_harmonics import degree_of, rotation_matrix
 
 LIGHT_PROPERTIES = ["light_0", "light_1", "light_2"]
@@ -208,6 +209,9 @@ def read_ply(path: str | Path) -> Gaussians:
 
 
 def _read_vertices(path: str | Path) -> np.ndarray:
+    problem = ply_header_problem(path, lists_allowed=False)
+    if problem:
+        raise _not_a_splat(path, problem)
     try:
         content = plyfile.PlyData.read(str(path))
     except (plyfile.PlyParseError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
@@ -215,9 +219,6 @@ def _read_vertices(path: str | Path) -> np.ndarray:
     if "vertex" not in content:
         raise _not_a_splat(path, f"elements {[element.name for element in content.elements]}")
     vertices = content["vertex"].data
-    for name in vertices.dtype.names or ():
-        if vertices.dtype[name].kind == "O":
-            raise _not_a_splat(path, f"{name} is a list property", expected="scalar properties")
     return vertices
 
 

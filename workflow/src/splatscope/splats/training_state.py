@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 
 from splatscope.config.splat import SplatConfig
-from splatscope.files import atomic_path
+from splatscope.files import read_sealed, remove_leftovers, write_sealed
 from splatscope.splats.initialise import TrainingView
 from splatscope.splats.optimizer import Adam
 from splatscope.splats.strategies.base import Strategy
@@ -41,13 +42,16 @@ class TrainingState:
             "curve": self.curve,
             "seconds": self.seconds,
         }
-        with atomic_path(path) as temporary:
-            torch.save(content, temporary)
+        stream = io.BytesIO()
+        torch.save(content, stream)
+        write_sealed(path, stream.getvalue())
 
     def load(self, path: Path, digest: str) -> str:
         """Take over a checkpoint; one of another digest, or a broken one, is left aside. Says what was done."""
+        remove_leftovers(path)
         try:
-            content = torch.load(path, weights_only=True, map_location="cpu")
+            # torch does not look whether the numbers are those that it wrote
+            content = torch.load(io.BytesIO(read_sealed(path)), weights_only=True, map_location="cpu")
             fits = content["digest"] == digest
         except Exception as error:  # torch raises many kinds for a broken file
             return f"{path} is no checkpoint ({type(error).__name__}): starting anew"

@@ -76,15 +76,15 @@ def train_ultralytics(
 ) -> UltralyticsDetector:
     """See `train_detector`. ultralytics' own defaults but for batch and epochs, which give about `steps` steps.
 
-    Raises InputError when it is not installed, or when weights are named that are not on this machine.
+    Raises InputError when it is not installed, or when weights are named instead of an architecture.
     """
-    if config.ultralytics_model.endswith(".pt") and not Path(config.ultralytics_model).is_file():
+    if not config.ultralytics_model.endswith(".yaml"):
         raise InputError(
             "config",
             "key proof.detection.ultralytics_model",
-            found=f"{config.ultralytics_model}, which is not on this machine",
-            expected="a file of weights, or an architecture such as yolov5n.yaml",
-            remedy="download the weights yourself, or name the architecture: nothing is downloaded here",
+            found=f"{config.ultralytics_model}; ultralytics' weights are pickles, which may run any program",
+            expected="an architecture such as yolov5n.yaml",
+            remedy="name the architecture: training begins at random weights, as for real and synthetic frames alike",
         )
     device = torch.device(device)
     with tempfile.TemporaryDirectory() as place, mock.patch.dict(os.environ, _offline(Path(place))):

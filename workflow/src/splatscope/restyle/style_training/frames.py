@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from splatscope.errors import InputError
+from splatscope.images import MAX_PIXELS
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -99,11 +100,13 @@ def decode_frame(content: bytes, path: Path) -> np.ndarray:
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"{image.width}x{image.height} pixels, more than {MAX_PIXELS}")
             image.load()
             if image.mode.startswith(("I", "F")):
                 raise ValueError(f"pixels of mode {image.mode}, not 8 bits a channel")
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow's readers raise many kinds
         raise InputError(
             path,
             found=f"{len(content)} bytes that cannot be read: {error}",

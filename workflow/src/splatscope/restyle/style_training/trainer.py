@@ -81,12 +81,11 @@ class Trainer:
 
         `stop_at` ends before its time, as an interruption does (for tests).
 
-        Raises InputError when a loss is not finite, or the checkpoint is not of this training.
+        Raises InputError when a loss is not finite, or the checkpoint is one of another training.
         """
         state, config = self.state, self.config
         if self.checkpoint.exists():
-            state.load(self.checkpoint, self.identity)
-            self.log(f"going on from {self.checkpoint} at step {state.step}")
+            self.log(state.load(self.checkpoint, self.identity))
         if not state.curve:
             self.measure()
         said, since, first = time.monotonic(), time.monotonic(), state.step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from diffusers.training_utils import EMAModel
 from torch.optim.lr_scheduler import LRScheduler
 
 from splatscope.errors import InputError
+from splatscope.files import remove_leftovers
 from splatscope.restyle.style_training.tensor_files import read_tensors, write_tensors
 
 
@@ -51,16 +53,26 @@ class TrainingState:
             "scaler": scaler,
             "averaged_steps": None if self.average is None else self.average.optimization_step,
         }
-        write_tensors(path, tensors, {"state": json.dumps(rest)})
+        state = json.dumps(rest)
+        write_tensors(path, tensors, {"state": state, "digest": _digest(tensors, state)})
 
-    def load(self, path: Path, identity: dict[str, Any]) -> None:
-        """Take over a checkpoint.
+    def load(self, path: Path, identity: dict[str, Any]) -> str:
+        """Take over a checkpoint; a damaged one is renamed. Says what was done.
 
-        Raises InputError when it is broken, or belongs to another base model, other frames, settings or seed: hours
-        of training are not thrown away silently.
+        Raises InputError when it belongs to another base model, other frames, settings or seed: hours of training are
+        not thrown away silently.
         """
-        tensors, metadata = read_tensors(path)
-        rest = json.loads(metadata.get("state", "{}"))
+        remove_leftovers(path)
+        try:
+            tensors, metadata = read_tensors(path)
+            damaged = metadata.get("digest") != _digest(tensors, metadata.get("state", ""))
+        except InputError:
+            damaged = True
+        if damaged:
+            aside = path.with_stem(f"{path.stem}.damaged")
+            path.replace(aside)
+            return f"{path} is damaged, it is {aside} now: starting anew"
+        rest = json.loads(metadata["state"])
         _compare(path, rest.get("identity", {}), json.loads(json.dumps(identity)))
         saved = rest["optimizer"]
         state: dict[int, dict] = {int(index): dict(values) for index, values in saved["plain"].items()}
@@ -79,6 +91,17 @@ class TrainingState:
         self.schedule.load_state_dict(rest["schedule"])
         self.scaler.load_state_dict(rest["scaler"])
         self.step, self.losses, self.curve = rest["step"], rest["losses"], rest["curve"]
+        return f"going on from {path} at step {self.step}"
+
+
+def _digest(tensors: dict[str, torch.Tensor], state: str) -> str:
+    """SHA-256 over what a checkpoint holds: the file format does not look whether its numbers are those written."""
+    digest = hashlib.sha256(state.encode())
+    for name, value in sorted(tensors.items()):
+        plain = value.detach().cpu().contiguous()
+        digest.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
+        digest.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _compare(path: Path, saved: dict, wanted: dict) -> None:

@@ -1,0 +1,5 @@
+import sys
+
+from splatscope.cli import main
+
+sys.exit(main())

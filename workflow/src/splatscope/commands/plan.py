@@ -1,0 +1,63 @@
+"""Say what a run would take, without starting it: jobs, processor and GPU hours, disk, and hours on so many nodes.
+
+Jobs are those that `snakemake` with the same targets and settings would run now. Costs are measured: on finished jobs
+of the working directory, else on the demo on another machine (resources/costs.json).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from splatscope.documents import parse_yaml
+from splatscope.errors import InputError
+
+REPOSITORY = Path(__file__).resolve().parents[4]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("targets", nargs="*", help="as for snakemake; by default everything")
+    parser.add_argument("--configfile", nargs="+", default=[], metavar="FILE", help="as for snakemake")
+    parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as for snakemake")
+    parser.add_argument("--directory", default=".", help="working directory")
+    parser.add_argument("--nodes", type=int, default=1, help="how many machines (1)")
+    parser.add_argument("--cores", type=int, default=os.cpu_count(), help="of each (those of this one)")
+    parser.add_argument("--all", action="store_true", help="count finished jobs as though they were still to run")
+    parser.add_argument("--snakefile", default=str(REPOSITORY / "Snakefile"), help="the workflow")
+    parser.add_argument("--reference", metavar="FILE", help="costs to use instead of resources/costs.json")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from splatscope.plan.costs import load_costs, measure_costs
+    from splatscope.plan.estimate import estimate, table
+    from splatscope.plan.jobs import list_jobs
+    from splatscope.plan.work import Work
+
+    reference = load_costs(arguments.reference or Path(arguments.snakefile).parent / "resources" / "costs.json")
+    folder = Path(arguments.directory).absolute()
+    asked = (arguments.snakefile, folder, arguments.targets, arguments.configfile, _settings(arguments.config))
+    workflow = list_jobs(*asked, cores=arguments.cores)
+    work = Work(workflow, reference.episode_s, folder)
+    starts = {rule: cost.start_s for rule, cost in reference.rules.items()}
+    measured = measure_costs(workflow, work, folder, starts)
+    if arguments.all:
+        workflow = list_jobs(*asked, cores=arguments.cores, all_jobs=True)
+    plan = estimate(workflow, work, {**reference.rules, **measured}, arguments.nodes, arguments.cores)
+    print(table(plan))
+    print(
+        f"\n{plan.hours:.2f} h on {arguments.nodes} x {arguments.cores} cores, {plan.size_bytes / 1e9:.1f} GB of disk\n"
+        f"basis: {len(measured)} rules measured here, the others on {reference.machine}"
+    )
+    return 0
+
+
+def _settings(pairs: list[str]) -> dict:
+    """`key=value` as Snakemake takes them."""
+    settings = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise InputError("--config", found=pair, expected="KEY=VALUE", remedy="write --config seed=1")
+        settings[key] = parse_yaml(value.encode(), "--config", expected="a value", remedy="write --config seed=1")
+    return settings
