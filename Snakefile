@@ -47,6 +47,21 @@ include: "workflow/rules/report.smk"
 include: "workflow/rules/paper.smk"
 
 
+# Seconds of work on small files, not worth a cluster's queue: these run where `snakemake` does.
+localrules:
+    gather_ablation,
+    paper,
+    write_paper,
+    write_report,
+    write_summary,
+
+
+# Snakemake's cache (`--cache`) takes no rule that is benchmarked, because what comes from there has cost nothing.
+if workflow.enable_cache:
+    for cached in [one for one in workflow.rules if one.cache.output]:
+        cached._benchmark = None
+
+
 rule all:
     default_target: True
     input:

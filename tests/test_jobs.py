@@ -18,7 +18,11 @@ from types import SimpleNamespace
 from splatscope.errors import InputError
 from splatscope.jobs import run_job
 snakemake = SimpleNamespace(
-    rule="ingest_recording", log=[sys.argv[1]], input=["results/a/in.bin"], output=["results/a/out.bin"]
+    rule="ingest_recording",
+    log=[sys.argv[1]],
+    input=["results/a/in.bin"],
+    output=["results/a/out.bin"],
+    resources={{}},
 )
 with run_job(snakemake):
     print("working")

@@ -17,7 +17,8 @@ rule train_fewer_views:
     benchmark:
         "results/benchmarks/train_fewer_views/{percent}_{model}.tsv"
     resources:
-        mem_mb=4000,
+        mem_mb=growing(2000),
+        runtime=growing(60),
         gpu=GPUS,
     params:
         config=settings("splat"),
@@ -46,6 +47,8 @@ rule extract_from_fewer_views:
     benchmark:
         "results/benchmarks/extract_from_fewer_views/{percent}_{tool}.tsv"
     resources:
+        mem_mb=growing(1500),
+        runtime=growing(10),
         gpu=GPUS,
     params:
         config=settings("extract"),
@@ -78,7 +81,8 @@ rule ablate_case:
     benchmark:
         "results/benchmarks/ablate_case/{case}.tsv"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
+        runtime=growing(30),
         gpu=GPUS,
     params:
         setup=lambda wildcards: CASES[wildcards.case].setup,

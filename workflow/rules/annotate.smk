@@ -2,6 +2,10 @@
 # The declared outputs are the files that name all others; manifest.json holds the SHA-256 of every one.
 
 
+REMOTE = workflow.storage_settings.default_storage_provider is not None
+DATASET_FOLDERS = ["images", "masks", "labels", "labels_segment"] if REMOTE else []
+
+
 rule annotate_dataset:
     input:
         frames=lambda wildcards: shard_files(wildcards.dataset, "tar"),
@@ -17,11 +21,20 @@ rule annotate_dataset:
         card="results/dataset/{dataset}/README.md",
         picture="results/dataset/{dataset}/contact.jpg",
         manifest="results/dataset/{dataset}/manifest.json",
+        splits=[
+            f"results/dataset/{{dataset}}/{name}"
+            for name in ["annotations_train.json", "annotations_val.json", "train.txt", "val.txt"]
+        ],
+        # to an object store goes only what is declared; on a disk a folder would be one more thing to compare
+        folders=[directory(f"results/dataset/{{dataset}}/{name}") for name in DATASET_FOLDERS],
     log:
         "results/logs/annotate_dataset/{dataset}.log",
     benchmark:
         "results/benchmarks/annotate_dataset/{dataset}.tsv"
     threads: 4
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(20),
     params:
         config=settings("annotate"),
         seed=CONFIG.seed,

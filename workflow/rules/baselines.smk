@@ -18,7 +18,8 @@ rule train_baseline:
     benchmark:
         "results/benchmarks/train_baseline/{kind}_{model}.tsv"
     resources:
-        mem_mb=4000,
+        mem_mb=growing(3000),
+        runtime=growing(60),
         gpu=GPUS,
     params:
         config=settings("baselines"),
@@ -49,7 +50,8 @@ rule render_baseline:
     benchmark:
         "results/benchmarks/render_baseline/{kind}_{shard}.tsv"
     resources:
-        mem_mb=3000,
+        mem_mb=growing(2000),
+        runtime=growing(10),
         gpu=GPUS,
     params:
         tools=TOOLS,
@@ -84,6 +86,9 @@ rule compare_baselines:
         "results/logs/compare_baselines.log",
     benchmark:
         "results/benchmarks/compare_baselines.tsv"
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         models=list(MODELS),
         recordings=SCENES,

@@ -14,12 +14,13 @@ from splatscope.digests import code_digest, settings_digest
 from splatscope.errors import InputError
 from splatscope.file_times import refuse_future
 from splatscope.files import sha256
+from splatscope.gpus import has_gpu
 from splatscope.proof.run_list import detector_runs, segmenter_runs
 from splatscope.recordings import Role, read_recordings
 from splatscope.simulate.operation.scenario import find_scenario
 
 PHANTOM = "results/phantom"
-CLASSES = f"{workflow.basedir}/resources/classes.tsv"
+CLASSES = local(f"{workflow.basedir}/resources/classes.tsv")
 SCENARIOS = f"{workflow.basedir}/config/scenarios"
 
 
@@ -33,18 +34,31 @@ def settings(section):
     return getattr(CONFIG, section).model_dump(mode="json")
 
 
+def growing(amount):
+    """A resource that grows by as much with each attempt: a job that ran out of memory or time is tried with more."""
+    return lambda wildcards, attempt: attempt * amount
+
+
+def brought(path):
+    """A file that no rule makes: it lies on this machine, wherever results go (`--default-storage-provider`)."""
+    return local(str(path))
+
+
 def recording_file(column):
     """Input function: the file in this column of the recording's row, or nothing."""
-    return lambda wildcards: [str(RECORDINGS[wildcards.recording].files.get(column, ""))] * (
-        column in RECORDINGS[wildcards.recording].files
-    )
+
+    def files(wildcards):
+        path = RECORDINGS[wildcards.recording].files.get(column)
+        return [] if path is None else [str(path) if Path(PHANTOM) in path.parents else brought(path)]
+
+    return files
 
 
 try:
     CONFIG = check_config(config, list(reversed(workflow.configfiles)))
     RECORDINGS = {row.name: row for row in read_recordings(CONFIG.recordings, made_here=PHANTOM)}
     PHANTOM_NAMES = [name for name, row in RECORDINGS.items() if Path(PHANTOM) in row.video.parents]
-    SCENARIO = find_scenario(CONFIG.simulate.scenario, SCENARIOS)
+    SCENARIO = brought(find_scenario(CONFIG.simulate.scenario, SCENARIOS))
     BROUGHT = [row for row in RECORDINGS.values() if row.name not in PHANTOM_NAMES]
     refuse_future([CLASSES, SCENARIO, *(file for row in BROUGHT for file in row.files.values())])
     refuse_future((Path(workflow.basedir) / "workflow" / "scripts").iterdir())
@@ -56,8 +70,11 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
-# of jobs that draw splats; "auto" takes what the machine has, and asks no scheduler for it
-GPUS = int(CONFIG.device == "cuda")
+# Resources stand in the rules, so that every executor finds them, and a profile of your own may overrule them
+# (`set-resources`). mem_mb: the peak measured on the demo and on config/paper_smoke.yaml, half as much again, rounded up;
+# runtime in minutes: about ten times what it took there.
+# GPUs of each job that computes on a GPU where there is one; None asks for nothing, 0 would be a request of its own
+GPUS = 1 if CONFIG.device == "cuda" or (CONFIG.device == "auto" and has_gpu()) else None
 BACKGROUNDS = [name for name, row in RECORDINGS.items() if row.role is Role.BACKGROUND]
 TOOLS = [name for name, row in RECORDINGS.items() if row.role is Role.TOOL]
 SCENES = [name for name, row in RECORDINGS.items() if row.role is Role.SCENE]
@@ -150,7 +167,7 @@ def restyle_settings(variant):
 
 def weight_files(place):
     """The weights in a folder on this machine; a hub id has none here."""
-    return sorted(map(str, Path(place).rglob("*.safetensors")))
+    return sorted(map(brought, Path(place).rglob("*.safetensors")))
 
 
 @cache
@@ -159,7 +176,8 @@ def style_files(variant):
     chosen = restyle_variant(variant)
     folders = [shipped(chosen.model), *(net.model for net in chosen.controlnets)]
     loras = [shipped(lora.path) for lora in chosen.loras if lora.path.endswith(".safetensors")]
-    look = [file for file in [shipped(chosen.look)] if Path(file).is_file()]
+    loras = [path if path.startswith("results/") else brought(path) for path in loras]
+    look = [brought(file) for file in [shipped(chosen.look)] if Path(file).is_file()]
     return sorted({file for folder in folders for file in weight_files(folder)} | {*loras, *look})
 
 
@@ -170,12 +188,13 @@ def proof_settings():
 
 def style_set_files():
     """The features of the real look, when they are a file; pictures in a folder are the user's to keep."""
-    return [STYLE_SET] if Path(STYLE_SET).is_file() else []
+    return [brought(STYLE_SET)] if Path(STYLE_SET).is_file() else []
 
 
 def proof_annotation_files(pool):
     """The COCO files of these recordings; the phantom's truth needs none."""
-    return [CONFIG.proof.annotations[name] for name in PROOF_RECORDINGS[pool] if name in CONFIG.proof.annotations]
+    found = CONFIG.proof.annotations
+    return [brought(found[name]) for name in PROOF_RECORDINGS[pool] if name in found]
 
 
 def if_replayed(*files):

@@ -16,6 +16,9 @@ rule compose_replay:
         "results/benchmarks/compose_replay/{dataset}.tsv"
     wildcard_constraints:
         dataset="replay|replay_paper",
+    resources:
+        mem_mb=growing(1500),
+        runtime=growing(10),
     params:
         recordings=SCENES,
         tools=TOOLS,
@@ -45,6 +48,8 @@ rule sample_scenes:
     benchmark:
         "results/benchmarks/sample_scenes.tsv"
     resources:
+        mem_mb=growing(1500),
+        runtime=growing(10),
         gpu=GPUS,
     params:
         recordings=BACKGROUNDS,

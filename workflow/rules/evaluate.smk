@@ -21,6 +21,9 @@ rule evaluate_replay:
         "results/logs/evaluate_replay/{dataset}.log",
     benchmark:
         "results/benchmarks/evaluate_replay/{dataset}.tsv"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         recordings=SCENES,
         config=settings("evaluate"),
@@ -47,6 +50,9 @@ rule evaluate_truth:
         "results/logs/evaluate_truth.log",
     benchmark:
         "results/benchmarks/evaluate_truth.tsv"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         recordings=PHANTOM_NAMES,
         tools=PHANTOM_TOOLS,

@@ -17,6 +17,8 @@ rule extract_tool:
     benchmark:
         "results/benchmarks/extract_tool/{tool}.tsv"
     resources:
+        mem_mb=growing(1500),
+        runtime=growing(10),
         gpu=GPUS,
     params:
         config=settings("extract"),

@@ -20,9 +20,10 @@ rule ingest_recording:
     benchmark:
         "results/benchmarks/ingest_recording/{recording}.tsv"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
-        recording=lambda wildcards: RECORDINGS[wildcards.recording],
+        recording=lambda wildcards: RECORDINGS[wildcards.recording].as_plain(),
         config=settings("ingest"),
         seed=CONFIG.seed,
         code=script_digest("ingest_recording"),

@@ -15,7 +15,8 @@ rule mix_captured:
     benchmark:
         "results/benchmarks/mix_captured/{shard}.tsv"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         config=settings("mix"),
         seed=CONFIG.seed,
@@ -41,7 +42,8 @@ rule mix_simulated:
     benchmark:
         "results/benchmarks/mix_simulated/{shard}.tsv"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(1500),
+        runtime=growing(30),
     params:
         tools=TOOLS,
         tool_classes=CONFIG.compose.tool_classes,

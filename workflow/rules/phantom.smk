@@ -11,6 +11,9 @@ rule write_phantom_rig:
         "results/logs/write_phantom_rig.log",
     benchmark:
         "results/benchmarks/write_phantom_rig.tsv"
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         config=settings("phantom"),
         seed=CONFIG.seed,
@@ -33,8 +36,10 @@ rule render_phantom_recording:
     benchmark:
         "results/benchmarks/render_phantom_recording/{recording}.tsv"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
+        recording="{recording}",
         config=settings("phantom"),
         seed=CONFIG.seed,
         code=script_digest("render_phantom_recording"),

@@ -10,7 +10,7 @@ rule reconstruct_group:
         valid=lambda wildcards: expand("results/ingest/{name}/valid.png", name=GROUPS[wildcards.group]),
         records=lambda wildcards: expand("results/ingest/{name}/ingest.json", name=GROUPS[wildcards.group]),
         given=lambda wildcards: [
-            str(RECORDINGS[name].poses) for name in GROUPS[wildcards.group] if RECORDINGS[name].poses
+            brought(RECORDINGS[name].poses) for name in GROUPS[wildcards.group] if RECORDINGS[name].poses
         ],
     output:
         cameras="results/sfm/{group}/cameras.bin",
@@ -21,10 +21,13 @@ rule reconstruct_group:
         "results/logs/reconstruct_group/{group}.log",
     benchmark:
         "results/benchmarks/reconstruct_group/{group}.tsv"
+    cache: workflow.enable_cache
     resources:
-        mem_mb=4000,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
-        recordings=lambda wildcards: [RECORDINGS[name] for name in GROUPS[wildcards.group]],
+        group="{group}",
+        recordings=lambda wildcards: [RECORDINGS[name].as_plain() for name in GROUPS[wildcards.group]],
         config=settings("sfm"),
         hand_eye=CONFIG.poses.camera_sensor_from_camera,
         seed=CONFIG.seed,
@@ -56,8 +59,11 @@ rule solve_poses:
         "results/logs/solve_poses.log",
     benchmark:
         "results/benchmarks/solve_poses.tsv"
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
-        groups={group: [RECORDINGS[name] for name in names] for group, names in GROUPS.items()},
+        groups={group: [RECORDINGS[name].as_plain() for name in names] for group, names in GROUPS.items()},
         config=settings("poses"),
         seed=CONFIG.seed,
         code=script_digest("solve_poses"),

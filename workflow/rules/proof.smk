@@ -28,6 +28,9 @@ rule gather_real_images:
         "results/logs/gather_real_images/{pool}.log",
     wildcard_constraints:
         pool="real|test",
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         recordings=lambda wildcards: PROOF_RECORDINGS[wildcards.pool],
         annotations=CONFIG.proof.annotations,
@@ -50,6 +53,9 @@ rule gather_synthetic_images:
         manifest="results/proof/images/synthetic.json",
     log:
         "results/logs/gather_synthetic_images.log",
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         size=(CONFIG.proof.width, CONFIG.proof.height),
         config=settings("annotate"),
@@ -74,7 +80,8 @@ rule train_detector:
     benchmark:
         "results/benchmarks/train_detector/{arm}_{percent}_{fold}.tsv"
     resources:
-        mem_mb=3000,
+        mem_mb=growing(3000),
+        runtime=growing(60),
         gpu=GPUS,
     params:
         images=CONFIG.proof.images,
@@ -102,7 +109,8 @@ rule train_proof_segmenter:
     benchmark:
         "results/benchmarks/train_proof_segmenter/{task}_{arm}_{percent}_{fold}.tsv"
     resources:
-        mem_mb=3000,
+        mem_mb=growing(3000),
+        runtime=growing(60),
         gpu=GPUS,
     params:
         images=CONFIG.proof.images,
@@ -131,6 +139,9 @@ rule evaluate_proof:
         efficiency=report("results/proof/efficiency.png", category="proof"),
     log:
         "results/logs/evaluate_proof.log",
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         detector_runs=[(run.arm, run.percent, run.fold) for run in DETECTOR_RUNS],
         segmenter_runs=[(task, run.arm, run.percent, run.fold) for task, run in SEGMENTER_RUNS],

@@ -19,7 +19,8 @@ rule render_shard:
     benchmark:
         "results/benchmarks/render_shard/{dataset}_{shard}.tsv"
     resources:
-        mem_mb=3000,
+        mem_mb=growing(1500),
+        runtime=growing(10),
         gpu=GPUS,
     params:
         tools=TOOLS,

@@ -15,7 +15,9 @@ rule train_segmenter:
     benchmark:
         "results/benchmarks/train_segmenter/{dataset}_{judge}.tsv"
     resources:
-        mem_mb=3000,
+        mem_mb=growing(2000),
+        runtime=growing(60),
+        gpu=GPUS,
     params:
         config=proof_settings(),
         seed=CONFIG.seed,
@@ -47,7 +49,8 @@ rule restyle_shard:
     benchmark:
         "results/benchmarks/restyle_shard/{dataset}_{variant}_{shard_name}.tsv"
     resources:
-        mem_mb=4000,
+        mem_mb=growing(2000),
+        runtime=growing(30),
         gpu=GPUS,
     params:
         config=lambda wildcards: restyle_settings(wildcards.variant),
@@ -76,6 +79,10 @@ rule evaluate_restyling:
         "results/logs/evaluate_restyling/{dataset}_{study}.log",
     benchmark:
         "results/benchmarks/evaluate_restyling/{dataset}_{study}.tsv"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+        gpu=GPUS,
     params:
         variants=lambda wildcards: STUDIES[wildcards.study],
         config=proof_settings(),
@@ -98,6 +105,9 @@ rule draw_restyling:
         video="results/restyle/{dataset}/before_after.mp4",
     log:
         "results/logs/draw_restyling/{dataset}.log",
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         code=script_digest("draw_restyling"),
     message:

@@ -16,9 +16,12 @@ rule simulate_episode:
         "results/logs/simulate_episode/{episode}.log",
     benchmark:
         "results/benchmarks/simulate_episode/{episode}.tsv"
+    cache: workflow.enable_cache
     resources:
-        mem_mb=2000,
+        mem_mb=growing(1500),
+        runtime=growing(30),
     params:
+        episode="{episode}",
         config=settings("simulate"),
         seed=CONFIG.seed,
         code=script_digest("simulate_episode"),
@@ -36,6 +39,9 @@ rule draw_contact_sheet:
         "results/simulate/contact.jpg",
     log:
         "results/logs/draw_contact_sheet.log",
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         pictures=24,
         columns=6,

@@ -18,10 +18,13 @@ rule train_splat:
         "results/logs/train_splat/{model}.log",
     benchmark:
         "results/benchmarks/train_splat/{model}.tsv"
+    cache: workflow.enable_cache
     resources:
-        mem_mb=4000,
+        mem_mb=growing(2000),
+        runtime=growing(60),
         gpu=GPUS,
     params:
+        model="{model}",
         config=settings("splat"),
         seed=CONFIG.seed,
         device=CONFIG.device,

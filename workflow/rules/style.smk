@@ -3,7 +3,7 @@
 from splatscope.restyle.style_training.frames import frame_files
 
 try:
-    STYLE_FRAMES = frame_files(CONFIG.style_training.frames) if CONFIG.style_training.frames else []
+    STYLE_FRAMES = list(map(brought, frame_files(CONFIG.style_training.frames))) if CONFIG.style_training.frames else []
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -20,7 +20,8 @@ rule train_style:
     benchmark:
         "results/benchmarks/train_style.tsv"
     resources:
-        mem_mb=16000,
+        mem_mb=growing(16000),
+        runtime=growing(120),
         gpu=GPUS,
     params:
         config=settings("style_training"),

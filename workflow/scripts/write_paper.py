@@ -6,7 +6,8 @@ from splatscope.paper.inputs import PaperInputs
 from splatscope.paper.page import write_paper
 
 with run_job(snakemake):
-    params, out, results = snakemake.params, snakemake.output, Path("results")
+    params, out = snakemake.params, snakemake.output
+    results = Path(out.page).parents[1]
     run = {part: results / part for part in params.parts if part != "restyle"}
     inputs = PaperInputs(
         phantom=params.phantom,

@@ -6,7 +6,7 @@ from splatscope.report import write_report
 from splatscope.report.inputs import ReportInputs
 
 with run_job(snakemake):
-    params, results = snakemake.params, Path("results")
+    params, results = snakemake.params, Path(snakemake.input.summary).parent
     inputs = ReportInputs(
         summary=Path(snakemake.input.summary),
         recordings=[{"name": row.name, "role": row.role.value} for row in params.recordings],

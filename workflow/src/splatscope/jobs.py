@@ -11,13 +11,14 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
 from splatscope.errors import InputError
 from splatscope.files import remove_leftovers
+from splatscope.gpus import hold_gpu
 from splatscope.job_files import JobInputs, record_outputs
 from splatscope.records import Records
 from splatscope.storage import storage_error
@@ -34,7 +35,8 @@ def run_job(snakemake: Any) -> Iterator[None]:
     Inputs are compared with their records before and after, outputs recorded at the end (see splatscope.records).
 
     Numerical libraries are held to one thread, because sums over several threads depend on their number; code of ours
-    that gives equal bytes for any thread count is told `snakemake.threads` explicitly.
+    that gives equal bytes for any thread count is told `snakemake.threads` explicitly. A job that asks for a GPU gets
+    one of several for itself (splatscope.gpus).
     """
     die_with_parent()
     die_with_run()
@@ -46,7 +48,7 @@ def run_job(snakemake: Any) -> Iterator[None]:
             records.begin(path)
             remove_leftovers(path)
         inputs = JobInputs(snakemake.input, records)
-        with threadpool_limits(limits=1):
+        with threadpool_limits(limits=1), hold_gpu() if snakemake.resources.get("gpu") else nullcontext():
             if "torch" in sys.modules:
                 sys.modules["torch"].set_num_threads(1)
             if "cv2" in sys.modules:

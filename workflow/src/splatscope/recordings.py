@@ -43,6 +43,16 @@ class Recording:
         columns = ("video", *OPTIONAL_COLUMNS)
         return {column: path for column in columns if (path := getattr(self, column)) is not None}
 
+    def as_plain(self) -> dict[str, str | None]:
+        """The row as JSON has it."""
+        return {name: None if value is None else str(value) for name, value in vars(self).items()}
+
+    @classmethod
+    def from_plain(cls, row: dict[str, str | None]) -> Recording:
+        """The recording that `as_plain` told of."""
+        files = {column: None if row[column] is None else Path(row[column]) for column in ("video", *OPTIONAL_COLUMNS)}
+        return cls(row["name"], Role(row["role"]), **files)
+
 
 def read_recordings(path: str | Path, made_here: str | None = None) -> list[Recording]:
     """Read and check recordings.tsv.
