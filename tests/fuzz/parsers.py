@@ -401,7 +401,8 @@ def lora() -> Parser:
     parts = {"unet": Unet()}
     halves = {"A": np.ones((1, 3), np.float32), "B": np.ones((2, 1), np.float32)}
     diffusers = {f"unet.proj_in.lora_{half}.weight": value for half, value in halves.items()}
-    about = {"unet.r": 1, "unet.lora_alpha": 2, "unet.alpha_pattern": {"proj_in": 1}, "unet.target_modules": ["proj_in"]}
+    about = {"unet.r": 1, "unet.lora_alpha": 2, "unet.alpha_pattern": {"proj_in": 1}}
+    about["unet.target_modules"] = ["proj_in"]
     kohya = {"lora_unet_proj_in.lora_down.weight": halves["A"], "lora_unet_proj_in.lora_up.weight": halves["B"]}
     kohya["lora_unet_proj_in.alpha"] = np.array(1, np.float32)
     seeds = [_safetensors(diffusers, {"lora_adapter_metadata": json.dumps(about)}), _safetensors(kohya, None)]
