@@ -18,7 +18,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from splatscope.files import write_json
@@ -35,7 +34,6 @@ APART_MM = 15.0  # of the instruments: real ones do not pass through each other
 CYCLE = 100  # frames from one approach of the instruments to the next
 GALLBLADDER = 10
 ROD_MM, TIP_MM = 2.5, 5.5  # radius of an instrument's rod; from its round tip to the point where it acts
-FROM_ANCHOR_MM = 10.0  # nearer to tissue that cannot move nobody grasps: a pull would drag the one through the other
 MARGIN_MM = 1.5  # that its way to the tissue keeps from other tissue
 
 
@@ -104,9 +102,7 @@ class Hand:
         surface, positions = self.tissue.surface(), self.tissue.positions.astype(float)
         corners = positions[surface.faces]
         normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        anchors = cKDTree(positions[self.tissue.fixed])
-        upwards = normals[:, 2] > 0.3 * np.linalg.norm(normals, axis=1)
-        upwards &= anchors.query(corners.mean(1))[0] > FROM_ANCHOR_MM
+        upwards = (normals[:, 2] > 0.3 * np.linalg.norm(normals, axis=1)) & ~self.tissue.fixed[surface.faces].any(1)
         for face in self.rng.permutation(np.flatnonzero(upwards)):
             self.corners, self.spot = surface.faces[face], corners[face].mean(0)
             outwards = normals[face] / np.linalg.norm(normals[face]) + self.rng.normal(0, 0.25, 3)

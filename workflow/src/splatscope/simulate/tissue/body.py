@@ -14,7 +14,7 @@ class TissueMaterial:
     """Elastic tissue. Raises ValueError outside the ranges that the solver handles."""
 
     young_kpa: float
-    poisson: float = 0.478
+    poisson: float = 0.475
     density: float = 1.05e-3  # g/mm^3
     strength_kpa: float = float("inf")  # greatest tensile (Cauchy) stress before it tears
 
