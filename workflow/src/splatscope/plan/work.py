@@ -19,6 +19,8 @@ TETRAHEDRA = {"demo": 8_000, "standard": 19_000}
 SECONDS_PER_TET_SUBSTEP = 42e-9
 SECONDS_PER_MEGAPIXEL = 1.1
 
+SHARDS_OF = {"mix_captured": "sampled", "render_baseline": "replay"}  # datasets that the rule's name implies
+
 Driver = Callable[["Work", Mapping[str, str]], float]
 
 
@@ -42,8 +44,8 @@ class Work:
         """Frames that come out of a job which makes frames of a dataset, else 0."""
         if job.rule in ("simulate_episode", "mix_simulated"):
             return round(self.episode_frames)
-        if job.rule in ("render_shard", "mix_captured", "render_baseline"):
-            return self.shard_frames(job.wildcards.get("dataset", "sampled"), job.wildcards["shard"])
+        if job.rule in SHARDS_OF or job.rule == "render_shard":
+            return self.shard_frames(_dataset(job.rule, job.wildcards), job.wildcards["shard"])
         if job.rule == "restyle_shard":
             return self.restyled_frames(job.wildcards["dataset"], job.wildcards["shard_name"])
         return 0
@@ -134,9 +136,16 @@ def _restyled(work: Work, wildcards: Mapping[str, str]) -> float:
     return frames * work.megapixels(wildcards["dataset"]) * steps
 
 
-def _shard_pixels(work: Work, wildcards: Mapping[str, str]) -> float:
-    dataset = wildcards.get("dataset", "sampled")
-    return work.shard_frames(dataset, wildcards["shard"]) * work.megapixels(dataset)
+def _dataset(rule: str, wildcards: Mapping[str, str]) -> str:
+    return SHARDS_OF.get(rule) or wildcards["dataset"]
+
+
+def _shard_pixels(rule: str) -> Driver:
+    def driver(work: Work, wildcards: Mapping[str, str]) -> float:
+        dataset = _dataset(rule, wildcards)
+        return work.shard_frames(dataset, wildcards["shard"]) * work.megapixels(dataset)
+
+    return driver
 
 
 def _dataset_pixels(work: Work, wildcards: Mapping[str, str]) -> float:
@@ -159,9 +168,7 @@ DRIVERS: dict[str, Driver] = {
     "train_fewer_views": _training,
     "sample_scenes": lambda work, wildcards: work.dataset_frames("sampled") * work.megapixels("sampled"),
     "compose_replay": lambda work, wildcards: work.dataset_frames("replay"),
-    "render_shard": _shard_pixels,
-    "render_baseline": _shard_pixels,
-    "mix_captured": _shard_pixels,
+    **{rule: _shard_pixels(rule) for rule in ("render_shard", *SHARDS_OF)},
     "mix_simulated": lambda work, wildcards: work.episode_frames * work.megapixels("simulated"),
     "simulate_episode": _episode,
     "draw_contact_sheet": lambda work, wildcards: work.dataset_frames("simulated") * work.megapixels("simulated"),
