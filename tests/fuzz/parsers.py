@@ -204,7 +204,7 @@ def mesh_volume() -> Parser:
     seeds = {}
     tetrahedra = meshio.Mesh(CORNERS, [("tetra", np.array([[0, 1, 2, 3]]))])
     mesh = meshio.Mesh(CORNERS, [*tetrahedra.cells, ("triangle", FACES)])
-    kinds = {".vtk": {}, ".vtu": {}, ".msh": {"file_format": "gmsh"}, ".mesh": {}, ".inp": {}, ".bdf": {}}
+    kinds = {".vtk": {}, ".vtu": {}, ".msh": {"file_format": "gmsh"}, ".mesh": {}, ".inp": {}}
     kinds |= {".VTK": {"binary": False, "file_format": "vtk"}, ".MSH": {"binary": False, "file_format": "gmsh"}}
     with tempfile.TemporaryDirectory() as folder:
         for suffix, options in kinds.items():

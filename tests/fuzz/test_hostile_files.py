@@ -19,6 +19,7 @@ from splatscope.images import decode_image
 from splatscope.ingest.calibration import read_calibration
 from splatscope.ingest.video import read_frames
 from splatscope.memory import memory_limit
+from splatscope.meshes.mesh_files import read_mesh_file
 from splatscope.recordings import read_recordings
 from splatscope.shards import read_shard
 
@@ -139,6 +140,14 @@ def test_small_files_cannot_ask_for_much(tmp_path, parser, content):
     path.write_bytes(content)
     with memory_limit(SPARE), pytest.raises(InputError):
         made.read(path)
+
+
+@pytest.mark.parametrize("suffix", [".bdf", ".nas"])
+def test_formats_whose_reader_may_never_end_are_not_read(tmp_path, suffix):
+    path = tmp_path / f"mesh{suffix}"
+    path.write_text("ENDDATA\nGRID*   1                                          0.E+0           0.E+0\n*\n")
+    with pytest.raises(InputError, match="not read"):
+        read_mesh_file(path)
 
 
 @pytest.mark.parametrize("compression", ["gz", "xz", "bz2"])

@@ -15,15 +15,13 @@ from splatscope.memory import memory_limit
 from splatscope.ply_header import ply_header_problem
 
 # Of meshio's formats those that people keep organs in, and whose files name no other files to be read. Named, because
-# meshio tries the others of a suffix too: its reader of ANSYS's .msh never ends on a file that does.
+# meshio tries the others of a suffix too. Its readers of ANSYS's .msh and Nastran's .bdf never end on a file that does.
 _VOLUME_FORMATS = {
     ".msh": "gmsh",
     ".vtk": "vtk",
     ".vtu": "vtu",
     ".mesh": "medit",
     ".inp": "abaqus",
-    ".bdf": "nastran",
-    ".nas": "nastran",
     ".su2": "su2",
 }
 _SURFACE_FORMATS = ("obj", "off", "ply", "stl", "glb", "gltf")

@@ -214,7 +214,7 @@ def _read_vertices(path: str | Path) -> np.ndarray:
         raise _not_a_splat(path, problem)
     try:
         content = plyfile.PlyData.read(str(path))
-    except (plyfile.PlyParseError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (plyfile.PlyParseError, OSError, ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
         raise _not_a_splat(path, str(error) or type(error).__name__) from error
     if "vertex" not in content:
         raise _not_a_splat(path, f"elements {[element.name for element in content.elements]}")
