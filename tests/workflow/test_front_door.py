@@ -50,7 +50,7 @@ def test_detectors_are_trained_only_when_asked_for(folder, run_snakemake):
     settings = "proof={'folds': 2, 'efficiency_percents': [50], 'segmentation': {'enabled': False}}"
     run = run_snakemake(folder, "--dry-run", "proof", "--config", settings)
     assert run.code == 0, run.output
-    assert run.jobs["train_detector"] == 2 * (3 + 1 + 2) and "train_proof_segmenter" not in run.jobs
+    assert run.jobs["train_detector"] == 2 * (3 + 2 + 1 + 2) and "train_proof_segmenter" not in run.jobs
     assert run.jobs["gather_real_images"] == 2 and run.jobs["evaluate_proof"] == 1
     assert "train_splat" in run.jobs and "write_report" not in run.jobs
 

@@ -40,7 +40,7 @@ def growing(amount):
 
 
 def brought(path):
-    """A file that no rule makes: it lies on this machine, wherever results go (`--default-storage-provider`)."""
+    """A file that nothing here makes. It lies on this machine, wherever results go (`--default-storage-provider`)."""
     return local(str(path))
 
 
