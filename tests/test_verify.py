@@ -240,6 +240,20 @@ def test_the_command_does_not_repair_under_a_run(results, tmp_path, capsys):
     assert cli.main(["verify", str(results), "--repair"]) == 1
 
 
+def test_no_run_begins_while_the_command_repairs(results, tmp_path, monkeypatch):
+    refused = []
+
+    def repaired(records, findings):
+        with pytest.raises(InputError, match="another run"):
+            claim_folder(tmp_path / ".snakemake")
+        refused.append(True)
+
+    monkeypatch.setattr("splatscope.verify.repair", repaired)
+    cli.main(["verify", "--repair", str(results)])
+    assert refused
+    claim_folder(tmp_path / ".snakemake").release()
+
+
 def test_the_command_refuses_what_is_no_folder(tmp_path, capsys):
     assert cli.main(["verify", str(tmp_path / "none")]) == 2
     assert "no such folder" in capsys.readouterr().err

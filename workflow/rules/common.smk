@@ -89,8 +89,10 @@ STUDIES = {"proof": ["default", *PROOF_VARIANTS]}
 STUDIES["ablation"] = [*STUDIES["proof"], *CONFIG.restyle.variants]
 GROUPS = {"site": SITE} | {tool: [tool] for tool in TOOLS}
 PROOF_RECORDINGS = {"real": SCENES, "test": TESTS}  # who teaches and who tests detectors and segmenters
-BOTH_POSES = CONFIG.proof.synthetic.startswith("sampled") and POSED_ABOUT and CONFIG.compose.recipe.recorded_share < 1
-DETECTOR_RUNS = detector_runs(CONFIG.proof, bool(BOTH_POSES))
+FREELY_POSED = CONFIG.compose.recipe.recorded_share < 1  # some of them
+DETECTOR_RUNS = detector_runs(
+    CONFIG.proof, both_poses=CONFIG.proof.synthetic.startswith("sampled") and bool(POSED_ABOUT) and FREELY_POSED
+)
 SEGMENTER_RUNS = segmenter_runs(CONFIG.proof)
 MODELS = {"site": BACKGROUNDS} | {tool: [tool] for tool in TOOLS}
 CASES = {case.name: case for case in list_cases(CONFIG.ablation)}

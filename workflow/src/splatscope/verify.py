@@ -1,8 +1,8 @@
 """Looking for damage among results: quickly before every run, by every byte on demand.
 
-find_damage(records)            files that changed since they were recorded are hashed, the others trusted
-find_damage(records, all)       everything is hashed: what a disk lost without a trace is found too
-repair(records, findings)       damaged files are moved aside, so that the next run makes them again
+find_damage(records)                      files that changed since they were recorded are hashed, the others trusted
+find_damage(records, every_byte=True)     everything is hashed: what a disk lost without a trace is found too
+repair(records, findings)                 damaged files are moved aside, so that the next run makes them again
 """
 
 from __future__ import annotations

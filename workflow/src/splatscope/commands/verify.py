@@ -27,8 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(
             results, found="no such folder", expected="the results of a run", remedy="name the folder of results"
         )
-    if arguments.repair:
-        claim_folder(results.absolute().parent / ".snakemake")
+    lock = claim_folder(results.absolute().parent / ".snakemake") if arguments.repair else None
     records = Records(results)
     findings = find_damage(records, every_byte=True)
     for line in describe(findings):
@@ -38,6 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         repair(records, findings)
         if findings.damaged:
             print(f"Moved to {results / DAMAGED}; run the same snakemake command as before to make them again.")
+        lock.release()
     print(
         f"{findings.recorded} recorded results: {len(findings.damaged)} damaged, {len(findings.missing)} missing; "
         f"{len(findings.unrecorded)} other files"
