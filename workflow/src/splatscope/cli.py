@@ -12,13 +12,13 @@ from splatscope import __version__
 from splatscope.errors import InputError
 
 COMMANDS = {
-    #"init": "begin a project: pair videos with tracker logs, write its configuration",
+    "init": "begin a project: pair videos with tracker logs, write its configuration",
     "run": "make the project's results: snakemake with this project's settings",
     "plan": "say what a run would take: jobs, processor and GPU hours, disk",
     "doctor": "say what is installed, what is missing, and what will be slow here",
     "inspect": "say what is in a file or folder of results, as text and picture",
-    #"diff": "compare two datasets: counts, distributions, settings, frames",
-    #"regenerate": "make one frame again and compare its bytes",
+    "diff": "compare two datasets: counts, distributions, settings, frames",
+    "regenerate": "make one frame again and compare its bytes",
     "verify": "look for damaged, missing and unrecorded results, reading every byte",
 }
 EXIT_CODES = """\

@@ -56,7 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
         for rule in slow:
             print(f"  {rule.sentence()}")
         print(f"  {plan.cpu_s / 60:.0f} processor minutes together, about {60 * plan.hours:.0f} minutes on these cores")
-    print(f"\n{len(broken)} missing: {', '.join(check.name for check in broken)}" if broken else "\nNothing is missing.")
+    print(
+        f"\n{len(broken)} missing: {', '.join(check.name for check in broken)}" if broken else "\nNothing is missing."
+    )
     return int(bool(broken))
 
 
@@ -74,7 +76,9 @@ def _default_run(folder: Path, configfiles: list[Path]):
     with tempfile.TemporaryDirectory() as empty:
         # a folder of its own where there is no project: Snakemake leaves its notes where it plans
         place = folder.absolute() if configfiles else Path(empty)
-        workflow = list_jobs(REPOSITORY / "Snakefile", place, (), configfiles, _phantom(configfiles), cores=cores, all_jobs=True)
+        workflow = list_jobs(
+            REPOSITORY / "Snakefile", place, (), configfiles, _phantom(configfiles), cores=cores, all_jobs=True
+        )
         plan = estimate(workflow, Work(workflow, reference.episode_s, place), reference.rules, 1, cores)
     return plan, workflow.config, reference.machine
 

@@ -18,7 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recordings", type=Path, metavar="FOLDER", help="where the videos and tracker logs lie")
     parser.add_argument("--directory", type=Path, default=Path(), help="folder of the new project (default: this one)")
     parser.add_argument("--yes", action="store_true", help="ask nothing: take what was guessed, refuse what was not")
-    parser.add_argument("--role", action="append", default=[], metavar="NAME=ROLE", help="background, tool, scene or test")
+    parser.add_argument(
+        "--role", action="append", default=[], metavar="NAME=ROLE", help="background, tool, scene or test"
+    )
     parser.add_argument("--class", action="append", default=[], metavar="NAME=CLASS", dest="classes", help="of a tool")
     parser.add_argument("--camera-sensor", metavar="NAME", help="the sensor on the camera, as the logs name it")
     add_json_option(parser)
@@ -35,7 +37,10 @@ def run(arguments: argparse.Namespace) -> int:
     if not (arguments.yes or arguments.json or sys.stdin.isatty()):
         raise InputError("standard input", found="no terminal", expected="somebody to ask", remedy="say --yes")
     found = find_recordings(arguments.recordings)
-    guesses = guess_roles(pair_recordings(found.videos, found.logs), arguments.camera_sensor)
+    pairs = pair_recordings(found.videos, found.logs)
+    used = [pair.log for pair in pairs]
+    found.aside |= {log.path: "a tracker log that fits no video" for log in found.logs if log not in used}
+    guesses = guess_roles(pairs, arguments.camera_sensor)
     guesses = guesses.with_roles(_roles(_pairs("--role", arguments.role), guesses))
     guesses = guesses.with_classes(_classes(_pairs("--class", arguments.classes), guesses))
     if not arguments.json:

@@ -36,7 +36,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.picture:
         if found.draw is None:
             raise InputError(
-                arguments.path, found=f"{found.kind}, which has no picture", expected="something to see", remedy="leave --picture out"
+                arguments.path,
+                found=f"{found.kind}, which has no picture",
+                expected="something to see",
+                remedy="leave --picture out",
             )
         write_picture(arguments.picture, found.draw())
         if not arguments.json:

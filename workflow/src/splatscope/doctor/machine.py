@@ -36,7 +36,9 @@ def check_gpu() -> Check:
     if not torch.cuda.is_available():
         if has_gpu():
             found = f"an NVIDIA device, which PyTorch {torch.__version__} cannot use"
-            return Check("gpu", State.NOTE, found, "install a driver that fits PyTorch's CUDA " + str(torch.version.cuda))
+            return Check(
+                "gpu", State.NOTE, found, "install a driver that fits PyTorch's CUDA " + str(torch.version.cuda)
+            )
         return Check("gpu", State.NOTE, "none: everything runs on the CPU")
     devices = []
     for index in range(torch.cuda.device_count()):
@@ -54,7 +56,9 @@ def check_disk(folder: Path, needed_bytes: float) -> Check:
     free = shutil.disk_usage(folder).free
     found = f"{free / 1e9:.1f} GB free; a default run writes {needed_bytes / 1e9:.1f} GB"
     if not os.access(folder, os.W_OK):
-        return Check("disk", State.MISSING, f"{folder.absolute()} cannot be written", "choose another working directory")
+        return Check(
+            "disk", State.MISSING, f"{folder.absolute()} cannot be written", "choose another working directory"
+        )
     if free < needed_bytes:
         return Check("disk", State.MISSING, found, "free some space, or work on another disk")
     return Check("disk", State.OK, found)

@@ -100,7 +100,9 @@ def check_pins(lock: Path) -> Check:
 def read_pins(text: str) -> dict[str, str]:
     """Versions by package of a lock, those of its lines that hold on this machine."""
     pins = {}
-    for name, version, marker in re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)(?:\s*;\s*([^\\\n]+))?", text, re.MULTILINE):
+    for name, version, marker in re.findall(
+        r"^([A-Za-z0-9._-]+)==([^\s;\\]+)(?:\s*;\s*([^\\\n]+))?", text, re.MULTILINE
+    ):
         try:
             if not marker.strip() or Marker(marker.strip()).evaluate():
                 pins[name] = version
@@ -162,7 +164,9 @@ def check_fonts() -> Check:
 
 def check_programs() -> list[Check]:
     """Programs beside Python that some commands use."""
-    chromium = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), "")
+    chromium = next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
+    )
     if chromium:
         return [Check("chromium", State.OK, chromium)]
     return [Check("chromium", State.NOTE, "none: only tests of web pages use it", "apt-get install chromium")]

@@ -13,7 +13,10 @@ def check_weights(config: Config, folder: Path, repository: Path) -> list[Check]
 
     A path counts from `folder`, where the workflow runs, else among what ships in `repository`.
     """
-    return [_restyling(config.restyle.model, folder, repository), _lpips(config.evaluate.lpips_backbone_weights, folder)]
+    return [
+        _restyling(config.restyle.model, folder, repository),
+        _lpips(config.evaluate.lpips_backbone_weights, folder),
+    ]
 
 
 def _restyling(model: str, folder: Path, repository: Path) -> Check:
@@ -37,7 +40,9 @@ def _lpips(configured: str | None, folder: Path) -> Check:
     if configured is not None:
         if (folder / configured).is_file():
             return Check("lpips_weights", State.OK, configured)
-        return Check("lpips_weights", State.MISSING, f"{configured}, which does not exist", f"correct the path, or {remedy}")
+        return Check(
+            "lpips_weights", State.MISSING, f"{configured}, which does not exist", f"correct the path, or {remedy}"
+        )
     import torch
 
     cache = Path(torch.hub.get_dir()) / "checkpoints"

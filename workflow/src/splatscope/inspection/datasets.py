@@ -40,7 +40,9 @@ def coco_facts(coco: Coco) -> dict:
     """Counts, and ranges of what annotations state."""
     by_image = coco.by_image()
     sizes = {image.id: image.width * image.height for image in coco.images}
-    area = [one.area / sizes[one.image_id] for one in coco.annotations if one.area is not None and one.image_id in sizes]
+    area = [
+        one.area / sizes[one.image_id] for one in coco.annotations if one.area is not None and one.image_id in sizes
+    ]
     box = [np.sqrt(max(0, one.bbox[2] * one.bbox[3])) for one in coco.annotations]
     visible = [one.visibility for one in coco.annotations if one.visibility is not None]
     depth = [pose[2, 3] for one in coco.annotations if (pose := one.camera_from_any_tool) is not None]

@@ -60,4 +60,6 @@ def plain(value: Any, depth: int = 3) -> Any:
 
 
 def wrong_kind(path: str | Path, found: str, expected: str) -> InputError:
-    return InputError(path, found=found, expected=expected, remedy="name a file or folder that SplatScope makes or reads")
+    return InputError(
+        path, found=found, expected=expected, remedy="name a file or folder that SplatScope makes or reads"
+    )

@@ -63,7 +63,9 @@ def describe_image(file: Path) -> Description:
     values, counts = np.unique(pixels, return_counts=True) if pixels.ndim == 2 else (np.zeros(0), np.zeros(0))
     if pixels.ndim == 2 and pixels.dtype == np.uint8 and len(values) <= MOST_MASK_VALUES:
         names = class_names() if file.parent.name == "class" or ".class." in file.name else {}
-        shares = {names.get(int(value), str(value)): rounded(count / pixels.size) for value, count in zip(values, counts)}
+        shares = {
+            names.get(int(value), str(value)): rounded(count / pixels.size) for value, count in zip(values, counts)
+        }
         return Description("mask", facts | {"share_of_pixels": shares}, lambda: to_uint8(voc_colours())[pixels])
     facts["values"] = value_range(pixels)
     return Description("image", facts, lambda: sheet([pixels[..., :3] if pixels.ndim == 3 else pixels]))

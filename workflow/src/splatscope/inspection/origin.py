@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from splatscope.files import sha256
-from splatscope.records import DIGESTS, Records
+from splatscope.project import results_of
+from splatscope.records import Records
 
 WHAT = {"dataset": "manifest.json", "ingested": "ingest.json"}
 
 
 def describe_origin(path: Path) -> dict:
-    """Size and SHA-256 of a file, and what the records of the results around it say. Of folders, that of their record."""
+    """Size and SHA-256 of a file, and what the records of the results around it say. Of a folder: of its manifest."""
     if path.is_dir():
         stated = [path / name for name in WHAT.values() if (path / name).is_file()]
         return {"record": _record(stated[0])} if stated else {}
@@ -20,7 +21,7 @@ def describe_origin(path: Path) -> dict:
 
 
 def _record(file: Path, digest: str | None = None) -> str:
-    results = next((parent for parent in file.absolute().parents if (parent / DIGESTS).is_dir()), None)
+    results = results_of(file)
     if results is None:
         return "none: not among the results of a run"
     record = Records(results).read(file.absolute())

@@ -11,7 +11,9 @@ from splatscope.inspection.origin import describe_origin
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".ts")
 LOG_SUFFIXES = (".csv", ".tsv", ".mha", ".txt")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-KNOWN = "a shard (.tar), splat or mesh (.ply), video, tracker log, table (.parquet, .csv), .json, .yaml or image; or the "
+KNOWN = (
+    "a shard (.tar), splat or mesh (.ply), video, tracker log, table (.parquet, .csv), .json, .yaml or image; or the "
+)
 KNOWN += "folder of a dataset, recording, ingested recording, splat, COLMAP model or of all results"
 
 

@@ -84,7 +84,11 @@ def describe_ingested(folder: Path) -> Description:
     if (folder / "frames.tar").is_file():
         facts["kept"] = describe_shard(folder / "frames.tar").facts
     sheet_file = folder / "thumbnails.jpg"
-    draw = (lambda: decode_image(read_file(sheet_file, "a contact sheet"), str(sheet_file))) if sheet_file.is_file() else None
+    draw = (
+        (lambda: decode_image(read_file(sheet_file, "a contact sheet"), str(sheet_file)))
+        if sheet_file.is_file()
+        else None
+    )
     return Description("ingested recording", facts, draw)
 
 

@@ -16,7 +16,9 @@ ENCODERS = {".png": encode_png, ".jpg": encode_jpeg, ".jpeg": encode_jpeg}
 def check_picture_path(path: Path) -> None:
     """Raise InputError unless the name says PNG or JPEG."""
     if path.suffix.lower() not in ENCODERS:
-        raise InputError(path, found=f"the suffix {path.suffix!r}", expected=".png or .jpg", remedy="rename the picture")
+        raise InputError(
+            path, found=f"the suffix {path.suffix!r}", expected=".png or .jpg", remedy="rename the picture"
+        )
 
 
 def write_picture(path: Path, image: np.ndarray) -> None:

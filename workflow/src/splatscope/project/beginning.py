@@ -23,7 +23,9 @@ from splatscope.recordings import Recording, Role
 
 LEAST_COVER = 0.5  # of a video's length that its log's valid poses of the camera span
 COLUMNS = ("name", "role", "video", "tracker", "calibration")
-TABLE_NOTE = "# One row per recording, tab-separated; '-' where there is nothing. Paths count from the project's folder.\n"
+TABLE_NOTE = (
+    "# One row per recording, tab-separated; '-' where there is nothing. Paths count from the project's folder.\n"
+)
 CONFIG_NOTE = """\
 # What this project sets otherwise than the defaults; `splatscope run` reads it. config/config.yaml and
 # config/config.schema.json of the SplatScope checkout list every setting with its meaning, unit and default.
@@ -79,7 +81,10 @@ def plan_project(guesses: Guesses, calibrations: Sequence[Path], folder: Path) -
             Recording(
                 guess.name,
                 guess.role,
-                *(None if path is None else seen_from(path, folder) for path in (guess.pair.video.path, tracker, calibration)),
+                *(
+                    None if path is None else seen_from(path, folder)
+                    for path in (guess.pair.video.path, tracker, calibration)
+                ),
             )
         )
     if not calibrations:
@@ -171,7 +176,9 @@ def _settings(guesses: Guesses) -> list[tuple[str, Any, str]]:
     default = IngestConfig()
     settings: list[tuple[str, Any, str]] = []
     if guesses.camera_sensor not in (None, default.camera_sensor):
-        settings.append(("ingest.camera_sensor", guesses.camera_sensor, "The sensor on the camera, as the logs name it."))
+        settings.append(
+            ("ingest.camera_sensor", guesses.camera_sensor, "The sensor on the camera, as the logs name it.")
+        )
     tools = {guess.name: guess.tool_sensor for guess in guesses.recordings if guess.tool_sensor is not None}
     if tools != default.tool_sensors:
         settings.append(("ingest.tool_sensors", tools, "For each tool recording the sensor on that tool."))

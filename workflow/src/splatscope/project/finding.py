@@ -56,7 +56,10 @@ def find_recordings(folder: Path) -> Found:
     files = sorted(file for file in folder.rglob("*") if not _hidden(file.relative_to(folder)) and file.is_file())
     if len(files) > MOST_FILES and not any(file.suffix.lower() in IMAGE_SUFFIXES for file in files):
         raise InputError(
-            folder, found=f"{len(files)} files", expected=f"at most {MOST_FILES}", remedy="name the folder of recordings"
+            folder,
+            found=f"{len(files)} files",
+            expected=f"at most {MOST_FILES}",
+            remedy="name the folder of recordings",
         )
     found = Found()
     _take_image_folders(files, found)

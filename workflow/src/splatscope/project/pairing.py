@@ -61,7 +61,7 @@ def _common_words(paths: Sequence[Path]) -> set[str]:
 
 
 def _name_agreement(video: FoundVideo, log: FoundLog, common: set[str]) -> float:
-    """0 to 1: one for the same name, 0.9 for a folder of their own, else the share of words that they have in common."""
+    """0 to 1: one for the same name, 0.9 for a folder of their own, else the share of words in common."""
     if video.path.with_suffix("") == log.path.with_suffix(""):
         return 1.0
     folder = {*words(video.path)[1]} - common
