@@ -69,7 +69,7 @@ def _on_a_line(value: object) -> str:
         if {"min", "median", "max"} <= value.keys():
             rest = f", {value['not_finite']} not finite" if value.get("not_finite") else ""
             return f"{printable(value['min'])} .. {printable(value['max'])} (median {printable(value['median'])}{rest})"
-        return ", ".join(f"{printable(key)} {printable(item)}" for key, item in value.items()) or "none"
+        return ", ".join(f"{printable(key)}: {printable(item)}" for key, item in value.items()) or "none"
     if isinstance(value, list):
         return ", ".join(_on_a_line(item) for item in value) or "none"
     return printable(value)

@@ -53,6 +53,8 @@ def plain(value: Any, depth: int = 3) -> Any:
         return {str(key): plain(item, depth - 1) for key, item in value.items()}
     if isinstance(value, list):
         simple = all(isinstance(item, int | float | str) or item is None for item in value)
+        if len(value) == 1 and isinstance(value[0], dict):
+            return plain(value[0], depth)
         if len(value) > LONGEST_LIST or not simple:
             return f"{len(value)} entries"
         return [plain(item) for item in value]

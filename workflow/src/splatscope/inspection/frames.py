@@ -115,7 +115,7 @@ class _Tally:
                 for number, share in sorted(self.pixels.items())
             }
         if self.instances:
-            facts["instances_per_frame"] = {str(number): count for number, count in sorted(self.instances.items())}
+            facts["frames_by_instances"] = {str(number): count for number, count in sorted(self.instances.items())}
         if self.visibility:
             facts["visibility"] = value_range(self.visibility)
         if self.depth:

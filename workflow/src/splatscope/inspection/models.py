@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from splatscope.files import read_json
 from splatscope.geometry import Camera, invert, look_at
 from splatscope.inspection.description import Description, plain, rounded, value_range
 from splatscope.inspection.pictures import COLUMNS, plot, sheet
+from splatscope.inspection.recordings import describe_video
 
 VIEWS, WIDTH, HEIGHT = 8, 320, 256
 MOST_POINTS = 20_000  # in a plot
@@ -50,6 +52,9 @@ def describe_splat(file: Path) -> Description:
     for name in ("splat.json", "extract.json"):
         if (file.parent / name).is_file():
             facts[name.removesuffix(".json")] = plain(read_json(file.parent / name), 2)
+    film = file.parent / "turntable.mp4"
+    if film.is_file():  # it goes where the cameras were; from elsewhere a splat looks like nothing
+        return Description("Gaussian splat", facts, describe_video(film).draw)
     return Description("Gaussian splat", facts, (lambda: _draw_splat(gaussians)) if len(gaussians) else None)
 
 
@@ -100,7 +105,7 @@ def camera_facts(camera: Camera) -> dict:
 
 
 def _draw_splat(gaussians) -> np.ndarray:
-    """Views from a ring about the middle, and from both poles."""
+    """Views from a ring about the middle, and from both poles, evenly lit."""
     import torch
 
     from splatscope.compositing import composite
@@ -112,11 +117,11 @@ def _draw_splat(gaussians) -> np.ndarray:
     angles = np.linspace(0, 2 * np.pi, VIEWS - 2, endpoint=False)
     around = [(np.array([np.cos(angle), 0.4, np.sin(angle)]), np.array([0, 1.0, 0])) for angle in angles]
     poles = [(np.array([0, side, 0.01]), np.array([0, 0, 1.0])) for side in (1.0, -1.0)]
-    pictures = []
+    pictures, unlit = [], replace(gaussians, light=None)
     with torch.no_grad():
         for offset, up in around + poles:
             eye = middle + 2.6 * radius * offset / np.linalg.norm(offset)
-            image = composite(gaussians, [], camera, look_at(eye, middle, up))
+            image = composite(unlit, [], camera, look_at(eye, middle, up))
             pictures.append((np.clip(image.color, 0, 1) * 255).astype(np.uint8))
     return sheet(pictures, COLUMNS)
 
