@@ -91,7 +91,7 @@ def test_a_role_that_nothing_tells_is_asked_for(recordings, tmp_path, capsys):
 
 def test_folders_without_video_are_refused(tmp_path):
     (tmp_path / "notes.docx").touch()
-    with pytest.raises(InputError, match="no video among notes.docx"):
+    with pytest.raises(InputError, match=r"no video among notes\.docx"):
         find_recordings(tmp_path)
 
 

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -70,35 +71,31 @@ def test_make_knows_the_target(command):
     assert done.returncode == 0, done.stderr
 
 
-def snakemake_commands() -> list[str]:
-    """What is to be planned: commands for snakemake, and what `splatscope run` makes of its own."""
-    plain = [command for command in of("snakemake") if not command.startswith(ELSEWHERE)]
-    return plain + [command for command in of("splatscope") if command.startswith("splatscope run")]
+def planned_together() -> dict[tuple, tuple[list[str], set[str]]]:
+    """Runs of the workflow by their settings: the options of one of them, and the targets of all."""
+    from snakemake.cli import get_argument_parser
+
+    plain = [shlex.split(command)[1:] for command in of("snakemake") if not command.startswith(ELSEWHERE)]
+    ours = [shlex.split(command)[2:] for command in of("splatscope") if command.startswith("splatscope run")]
+    groups: dict[tuple, tuple[list[str], set[str]]] = {}
+    for words in plain + ours:
+        said = get_argument_parser().parse_args(words)
+        settings = [f"--config={pair}" for pair in said.config or ()]
+        groups.setdefault(tuple(settings), (settings, set()))[1].update(said.targets or {"all"})
+    return groups
 
 
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory) -> Path:
-    """A working directory with the configuration of the checkout, and the table that the README speaks of."""
-    folder = tmp_path_factory.mktemp("checkout")
-    subprocess.run(["cp", "-r", str(REPOSITORY / "config"), str(folder)], check=True)
-    (folder / "my_recordings.tsv").write_text((REPOSITORY / "config/recordings.tsv").read_text())
-    for name in ("my.yaml", "config/my.yaml"):
-        (folder / name).write_text("seed: 1\n")
-    return folder
+GROUPS = planned_together()
 
 
-@pytest.mark.parametrize("command", snakemake_commands())
-def test_snakemake_would_run_the_command(command, checkout):
-    words = shlex.split(command)
-    program = [sys.executable, "-m", words[0]]
-    place = [] if words[0] == "splatscope" else ["--snakefile", str(REPOSITORY / "Snakefile"), "--directory", "."]
-    done = subprocess.run(
-        [*program, *words[1:], *place, "--dry-run", "--quiet", "rules"],
-        cwd=checkout,
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY / "workflow/src")},
-        capture_output=True,
-        text=True,
-    )
+@pytest.mark.parametrize("group", GROUPS, ids=" ".join)
+def test_the_workflow_has_the_targets_and_settings(group, tmp_path):
+    settings, targets = GROUPS[group]
+    shutil.copytree(REPOSITORY / "config", tmp_path / "config")
+    shutil.copy(REPOSITORY / "config/recordings.tsv", tmp_path / "my_recordings.tsv")
+    command = [sys.executable, "-m", "splatscope", "run", *sorted(targets), *settings, "--dry-run", "--quiet", "rules"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "workflow/src")}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

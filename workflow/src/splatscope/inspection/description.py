@@ -41,7 +41,7 @@ def rounded(value: float) -> float | None:
     return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
 
 
-def plain(value: Any, depth: int = 3) -> Any:
+def plain(value: Any, depth: int = 5) -> Any:
     """A JSON value to be shown: numbers rounded, long lists and deep parts told by their size."""
     if isinstance(value, bool) or value is None or isinstance(value, int | str):
         return value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,6 @@ from splatscope.shards import Frame, manifest_path, read_shard
 
 LOOKED_AT = 64  # frames of a shard whose pixels are counted
 MOST_MASK_VALUES = 32  # a grey image with more is a picture
-NOT_MAPS = ("key", "rgb", "meta", "stored")
 
 
 def class_names() -> dict[int, str]:
@@ -35,7 +33,9 @@ def describe_shard(tar: Path) -> Description:
     for frame in read_shard(tar, maps=("class_map", "instance_map", "amodal_bits", "depth_mm"), keys=chosen):
         tally.add(frame)
     manifest = read_json(manifest_path(tar)) if manifest_path(tar).is_file() else {}
-    facts = {"frames": len(keys), "looked_at": len(chosen)} | tally.facts()
+    first = next(read_shard(tar, keys=set(keys[:1])), None)
+    facts = {"frames": len(keys), "looked_at": len(chosen), "members": sorted(first.stored) if first else []}
+    facts |= tally.facts()
     facts["provenance"] = plain(manifest.get("provenance", {}) if isinstance(manifest, dict) else {})
 
     def draw() -> np.ndarray:
@@ -76,7 +76,7 @@ class _Tally:
 
     def __init__(self, names: dict[int, str]):
         self.names = names
-        self.sizes, self.maps, self.instances = Counter(), Counter(), Counter()
+        self.sizes, self.instances = Counter(), Counter()
         self.pixels, self.seen_in = Counter(), Counter()
         self.depth, self.brightness, self.visibility = [], [], []
         self.count = 0
@@ -85,10 +85,6 @@ class _Tally:
         height, width = frame.rgb.shape[:2]
         self.count += 1
         self.sizes[f"{width}x{height}"] += 1
-        self.maps.update(suffix for suffix in frame.stored)
-        self.maps.update(
-            item.name for item in fields(frame) if item.name not in NOT_MAPS and getattr(frame, item.name) is not None
-        )
         self.brightness.append(float(frame.rgb.mean()) / 255)
         if frame.class_map is not None:
             numbers, counts = np.unique(frame.class_map, return_counts=True)
@@ -106,8 +102,7 @@ class _Tally:
                     self.visibility.append(int(frame.visible_mask(number).sum()) / max(1, whole))
 
     def facts(self) -> dict:
-        members = sorted(name for name in self.maps if "." in name)
-        facts = {"image_sizes_px": dict(self.sizes), "members": members, "brightness": value_range(self.brightness)}
+        facts = {"image_sizes_px": dict(self.sizes), "brightness": value_range(self.brightness)}
         if self.pixels:
             facts["classes"] = {
                 self.names.get(number, f"class {number}"): f"{100 * share / self.count:.3g} % of pixels, in "

@@ -31,8 +31,9 @@ def annotated(frame: Frame) -> np.ndarray:
     """uint8 [H, W, 3]: a frame with the masks and boxes of its instances."""
     if frame.instance_map is None:
         return frame.rgb
-    masks = [frame.visible_mask(number) for number in np.unique(frame.instance_map) if number]
-    return draw_overlay(frame.rgb, masks, [box_of(mask) for mask in masks], list(range(len(masks))))
+    numbers = [int(number) for number in np.unique(frame.instance_map) if number]
+    masks = [frame.visible_mask(number) for number in numbers]
+    return draw_overlay(frame.rgb, masks, [box_of(mask) for mask in masks], [number - 1 for number in numbers])
 
 
 def box_of(mask: np.ndarray) -> list[int]:

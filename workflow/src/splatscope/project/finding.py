@@ -36,6 +36,10 @@ class FoundLog:
     log: TrackerLog
     unit: str = "mm"  # of the file
 
+    @property
+    def duration_s(self) -> float:
+        return float(self.log.time_s[-1] - self.log.time_s[0])
+
 
 @dataclass
 class Found:

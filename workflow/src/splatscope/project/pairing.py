@@ -13,10 +13,11 @@ from scipy.optimize import linear_sum_assignment
 
 from splatscope.project.finding import FoundLog, FoundVideo
 
-NAME_WEIGHT, DURATION_WEIGHT, TIME_WEIGHT = 4.0, 2.0, 0.5
+NAME_WEIGHT, DURATION_WEIGHT, TIME_WEIGHT = 10.0, 10.0, 0.5
+SHORT_LOG = 2.0  # how much worse a log that is too short is than one too long: people log before they film
 LONGEST_MISMATCH = 0.25  # of the longer duration, for files whose names do not agree
 CLOSE_S = 60.0  # between the times of writing
-LEAST_MARGIN = 0.2  # by which a pair must be better than the next one for the same video
+LEAST_MARGIN = 0.3  # by which a pair must be better than the next one for the same video
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,10 @@ def _name_agreement(video: FoundVideo, log: FoundLog, common: set[str]) -> float
 
 
 def _mismatch(video: FoundVideo, log: FoundLog) -> float | None:
-    """Difference of the durations over the longer one; None where the video states none."""
+    """How far the durations are apart, over the longer one; None where the video states none."""
     if not video.duration_s:
         return None
-    tracked = float(log.log.time_s[-1] - log.log.time_s[0])
-    return abs(video.duration_s - tracked) / max(video.duration_s, tracked)
+    return abs(video.duration_s - log.duration_s) / max(video.duration_s, log.duration_s)
 
 
 def _written_apart_s(video: FoundVideo, log: FoundLog) -> float:
@@ -84,10 +84,11 @@ def _written_apart_s(video: FoundVideo, log: FoundLog) -> float:
 
 
 def _score(video: FoundVideo, log: FoundLog, common: set[str]) -> float:
-    mismatch = _mismatch(video, log)
+    mismatch = _mismatch(video, log) or 0.0
+    if video.duration_s and log.duration_s < video.duration_s:
+        mismatch *= SHORT_LOG
     closeness = max(0.0, 1 - _written_apart_s(video, log) / CLOSE_S)
-    duration = 0.0 if mismatch is None else max(-1.0, 1 - mismatch / 0.1)
-    return NAME_WEIGHT * _name_agreement(video, log, common) + DURATION_WEIGHT * duration + TIME_WEIGHT * closeness
+    return NAME_WEIGHT * _name_agreement(video, log, common) - DURATION_WEIGHT * mismatch + TIME_WEIGHT * closeness
 
 
 def _plausible(video: FoundVideo, log: FoundLog, common: set[str]) -> bool:
@@ -100,9 +101,8 @@ def _reason(video: FoundVideo, log: FoundLog, common: set[str]) -> str:
     if _name_agreement(video, log, common) >= 0.5:
         parts.append("names agree")
     if (mismatch := _mismatch(video, log)) is not None:
-        tracked = float(log.log.time_s[-1] - log.log.time_s[0])
         verb = "fit" if mismatch <= LONGEST_MISMATCH else "DIFFER"
-        parts.append(f"durations {verb} ({video.duration_s:.1f} s and {tracked:.1f} s)")
+        parts.append(f"durations {verb} ({video.duration_s:.1f} s and {log.duration_s:.1f} s)")
     if not parts:
         parts.append(f"written {_written_apart_s(video, log):.0f} s apart")
     return ", ".join(parts)
