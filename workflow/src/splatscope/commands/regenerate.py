@@ -8,6 +8,7 @@ same bytes; 1: others; 2: it cannot be made.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import sys
 from pathlib import Path
@@ -31,10 +32,13 @@ def run(arguments: argparse.Namespace) -> int:
     from splatscope.project import settings_files
     from splatscope.regeneration import find_frame, regenerate
 
-    name = find_frame(arguments.frame, arguments.directory)
-    files = [arguments.configfile] if arguments.configfile else settings_files(name.results.absolute().parent)
+    name = find_frame(arguments.frame, arguments.directory.absolute())
+    project = name.results.absolute().parent
+    files = [arguments.configfile] if arguments.configfile else settings_files(project)
     config = load_config(files[0]) if files else Config()
-    remade = regenerate(name, config, lambda text: print(text, file=sys.stderr, flush=True))
+    output = arguments.output and arguments.output.absolute()
+    with contextlib.chdir(project):  # paths in the settings count from there
+        remade = regenerate(name, config, lambda text: print(text, file=sys.stderr, flush=True))
     if not remade.made:
         raise InputError(
             name.shard,
@@ -47,8 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     for suffix in sorted(remade.stored.keys() | remade.made.keys()):
         digests = [_digest(side.get(suffix)) for side in (remade.stored, remade.made)]
         rows.append([suffix, *digests, digests[0] == digests[1]])
-        if arguments.output and suffix in remade.made:
-            write_bytes(arguments.output / f"{name.key}.{suffix}", remade.made[suffix])
+        if output and suffix in remade.made:
+            write_bytes(output / f"{name.key}.{suffix}", remade.made[suffix])
     if arguments.json:
         members = {row[0]: {"stored_sha256": row[1], "made_sha256": row[2], "same": row[3]} for row in rows}
         about = {"shard": str(name.shard), "key": name.key, "dataset": name.dataset}

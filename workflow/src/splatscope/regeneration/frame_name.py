@@ -48,8 +48,9 @@ def find_frame(name: str, directory: Path) -> FrameName:
     """
     tar, colon, key = name.rpartition(":")
     if colon and tar.endswith(".tar") and re.fullmatch(r"\d{6}", key):
-        return _in_shard(Path(tar), key)
+        return _in_shard(Path(tar).absolute(), key)
     path = Path(name)
+    path = path.absolute() if path.parent.name == "images" else path
     match = _NAME.fullmatch(path.stem if path.suffix in (".png", ".jpg") else path.name)
     if match is None:
         raise _unknown(name, "a name of another form")

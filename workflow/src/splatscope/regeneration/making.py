@@ -128,11 +128,6 @@ def _restyled(name: FrameName, config: Config, say: Said) -> dict[str, bytes]:
     if raw.startswith("mixed_"):
         source = name.results / "mix" / raw / name.shard.name
     settings = config.restyle.variant("default")
-    places = {
-        "model": shipped(settings.model),
-        "look": shipped(settings.look),
-        "loras": [lora.model_copy(update={"path": shipped(lora.path)}) for lora in settings.loras],
-    }
     segmenter = name.results / "restyle" / raw / "segmenter_gate.safetensors"
     for file in [source] + [segmenter] * (settings.gate.limit > 0):
         if not file.is_file():
@@ -145,7 +140,7 @@ def _restyled(name: FrameName, config: Config, say: Said) -> dict[str, bytes]:
         tar = Path(folder) / "clip" / name.shard.name
         restyle_shard(
             source,
-            settings.model_copy(update=places),
+            settings.located(shipped),
             config.seed,
             read_class_table(REPOSITORY / "resources" / "classes.tsv"),
             segmenter_file=segmenter if settings.gate.limit > 0 else None,
