@@ -1,6 +1,7 @@
 """`splatscope init`: who belongs to whom, what each recording is for, and files that the workflow takes."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -64,8 +65,8 @@ def test_roles_and_classes_can_be_said(recordings, tmp_path, capsys):
         assert not (tmp_path / "other").exists()
 
 
-def test_recordings_inside_the_project_have_relative_paths(tmp_path):
-    write_recordings(tmp_path / "videos", (1.0, 1.5, 0.7))
+def test_recordings_inside_the_project_have_relative_paths(recordings, tmp_path):
+    shutil.copytree(recordings, tmp_path / "videos")
     assert cli.main(["init", str(tmp_path / "videos"), "--yes", "--directory", str(tmp_path)]) == 0
     assert "\tvideos/IMG_41.mp4\t" in (tmp_path / "config/recordings.tsv").read_text()
 

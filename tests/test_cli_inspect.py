@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from fake_results import write_results as write_fake_results
+from fake_results import write_ingest, write_splat
 from project_material import FRAMES, write_recordings, write_results
 from splatscope import cli
 from splatscope.files import write_json
@@ -68,12 +68,12 @@ def test_kinds(project, path, kind, key):
     json.dumps(found.facts, allow_nan=False)
 
 
-def test_results_of_other_stages(tmp_path):
-    inputs = write_fake_results(tmp_path / "results")
-    assert describe(tmp_path / "results/evaluate/replay.json").kind == "evaluation of a replay"
-    assert describe(tmp_path / "results/evaluate/replay.parquet").facts["rows"] == 3
-    assert describe(inputs.summary).kind == "headline figures"
-    assert describe(tmp_path / "results/sfm/site/sfm.json").kind == "record of structure from motion"
+def test_records_of_stages(tmp_path):
+    write_ingest(tmp_path / "ingest/scene", "scene", "scene", 1)
+    write_splat(tmp_path / "splat")
+    assert describe(tmp_path / "ingest/scene/ingest.json").kind == "record of an ingested recording"
+    assert describe(tmp_path / "ingest/scene").kind == "ingested recording"
+    assert describe(tmp_path / "splat/splat.json").kind == "record of a trained splat"
 
 
 def test_known_values_of_an_image(tmp_path):

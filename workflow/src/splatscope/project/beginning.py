@@ -212,7 +212,7 @@ def _warnings(guesses: Guesses) -> list[str]:
             warnings.append(f"{guess.name}: no tracker log, so no scale of its own ({guess.pair.why})")
             continue
         if guess.pair.doubtful:
-            warnings.append(f"{guess.name}: another log would fit nearly as well; check the pair")
+            warnings.append(f"{guess.name}: check which log is its: {guess.pair.why}")
         warnings += _overlap_warnings(guess, guesses.camera_sensor)
         if guess.role is Role.TOOL and guess.tool_sensor is None:
             warnings.append(f"{guess.name}: the log sees no sensor beside the camera's")

@@ -16,6 +16,7 @@ from splatscope.project.finding import FoundLog, FoundVideo
 NAME_WEIGHT, DURATION_WEIGHT, TIME_WEIGHT = 10.0, 10.0, 0.5
 SHORT_LOG = 2.0  # how much worse a log that is too short is than one too long: people log before they film
 LONGEST_MISMATCH = 0.25  # of the longer duration, for files whose names do not agree
+IMPOSSIBLE_MISMATCH = 0.5  # the same, whatever the names
 CLOSE_S = 60.0  # between the times of writing
 LEAST_MARGIN = 0.3  # by which a pair must be better than the next one for the same video
 
@@ -27,7 +28,7 @@ class Pair:
     video: FoundVideo
     log: FoundLog | None
     why: str
-    doubtful: bool = False  # another log would do nearly as well
+    doubtful: bool = False  # another log would do nearly as well, or durations differ
 
 
 def pair_recordings(videos: Sequence[FoundVideo], logs: Sequence[FoundLog]) -> list[Pair]:
@@ -45,7 +46,8 @@ def pair_recordings(videos: Sequence[FoundVideo], logs: Sequence[FoundLog]) -> l
             pairs.append(Pair(video, None, "no log fits its name or duration"))
             continue
         others = np.delete(scores[row], column)
-        doubtful = bool(len(others)) and float(others.max()) > scores[row, column] - LEAST_MARGIN
+        close = bool(len(others)) and float(others.max()) > scores[row, column] - LEAST_MARGIN
+        doubtful = close or (_mismatch(video, logs[column]) or 0.0) > LONGEST_MISMATCH
         pairs.append(Pair(video, logs[column], _reason(video, logs[column], common), doubtful))
     return pairs
 
@@ -92,8 +94,10 @@ def _score(video: FoundVideo, log: FoundLog, common: set[str]) -> float:
 
 
 def _plausible(video: FoundVideo, log: FoundLog, common: set[str]) -> bool:
-    mismatch = _mismatch(video, log)
-    return _name_agreement(video, log, common) >= 0.5 or (mismatch is not None and mismatch <= LONGEST_MISMATCH)
+    mismatch, named = _mismatch(video, log), _name_agreement(video, log, common) >= 0.5
+    if mismatch is None:
+        return named
+    return mismatch <= (IMPOSSIBLE_MISMATCH if named else LONGEST_MISMATCH)
 
 
 def _reason(video: FoundVideo, log: FoundLog, common: set[str]) -> str:

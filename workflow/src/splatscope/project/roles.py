@@ -65,10 +65,11 @@ def guess_roles(pairs: Sequence[Pair], camera_sensor: str | None = None) -> Gues
     """Roles by words of names where they tell, else by what the tracker saw. The camera's sensor may be said."""
     logs = [pair.log for pair in pairs if pair.log is not None]
     camera = camera_sensor or find_camera_sensor(logs)
+    own_folders = len({pair.video.path.parent for pair in pairs}) == len(pairs)
     guesses: list[Guess] = []
     for pair in pairs:
         sensors = _seen_tools(pair.log, camera)
-        role, why = _role_by_name(pair.video.path)
+        role, why = _role_by_name(pair.video.path, own_folders)
         if role is None:
             role, why = _role_by_motion(pair.log, camera, sensors)
         guesses.append(Guess(pair, recording_name(pair.video.path, guesses), role, why, sensors))
@@ -111,9 +112,10 @@ def guess_class(names: Sequence[str], known: Sequence[str] = INSTRUMENTS) -> str
     return None
 
 
-def _role_by_name(path: Path) -> tuple[Role | None, str]:
+def _role_by_name(path: Path, own_folder: bool) -> tuple[Role | None, str]:
+    """A folder that holds several videos says nothing of one."""
     own, folder = words(path)
-    for spoken in (own, folder):
+    for spoken in (own, folder) if own_folder else (own,):
         for role, meanings in ROLE_WORDS.items():
             if hit := [word for word in spoken if word in meanings]:
                 return role, f"its name says {hit[0]!r}"
