@@ -29,19 +29,19 @@ def test_a_project_of_unnamed_files(recordings, tmp_path, monkeypatch, capsys):
     rows = {row.name: row for row in read_recordings("config/recordings.tsv")}
     assert {name: row.role for name, row in rows.items()} == {
         "img_41": Role.BACKGROUND,
-        "img_42": Role.TOOL,
+        "needle_driver": Role.TOOL,
         "img_43": Role.SCENE,
     }
     assert {name: row.tracker.name for name, row in rows.items()} == {
         "img_41": "logA.csv",
-        "img_42": "logB.csv",
+        "needle_driver": "logB.csv",
         "img_43": "logC.csv",
     }
     assert all(row.calibration.name == "lens.json" for row in rows.values())
     config = load_config("config/config.yaml")
     assert config.ingest.camera_sensor == "scope"
-    assert config.ingest.tool_sensors == {"img_42": "needle_driver"}
-    assert config.compose.tool_classes == {"img_42": "needle driver"}
+    assert config.ingest.tool_sensors == {"needle_driver": "needle_driver"}
+    assert config.compose.tool_classes == {}  # the tool's name is a class
     said = capsys.readouterr().out
     assert "lies still" in said and "splatscope run" in said and "durations fit" in said
 
@@ -56,11 +56,11 @@ def test_nothing_is_overwritten(recordings, tmp_path, capsys):
 
 
 def test_roles_and_classes_can_be_said(recordings, tmp_path, capsys):
-    said = ["--role", "img_43=test", "--class", "img_42=grasper", "--json"]
+    said = ["--role", "img_43=test", "--class", "needle_driver=grasper", "--json"]
     assert cli.main(["init", str(recordings), "--directory", str(tmp_path), *said]) == 0
     assert '"role": "test"' in capsys.readouterr().out
-    assert load_config(tmp_path / "config/config.yaml").compose.tool_classes == {"img_42": "grasper"}
-    for wrong in (["--role", "img_43=tset"], ["--role", "nobody=test"], ["--class", "img_42=spoon"], ["--role", "x"]):
+    assert load_config(tmp_path / "config/config.yaml").compose.tool_classes == {"needle_driver": "grasper"}
+    for wrong in (["--role", "img_43=tset"], ["--role", "nobody=test"], ["--class", "needle_driver=spoon"], ["--role", "x"]):
         assert cli.main(["init", str(recordings), "--yes", "--directory", str(tmp_path / "other"), *wrong]) == 2
         assert not (tmp_path / "other").exists()
 

@@ -149,12 +149,15 @@ def _hold_out_a_test(guesses: list[Guess]) -> list[Guess]:
 
 
 def _settled(guesses: list[Guess], camera: str | None) -> Guesses:
-    """Tool recordings with their sensors and classes."""
+    """Tool recordings with their sensors and classes, named by the sensor where the file's name tells no tool."""
     settled, classes = [], {}
     for guess in guesses:
         if guess.role is Role.TOOL:
             sensor = _own_sensor(guess)
             guess = replace(guess, tool_sensor=sensor)
+            if sensor is not None and guess_class([guess.name]) is None and guess_class([sensor]) is not None:
+                others = [*settled, *(other for other in guesses if other.pair is not guess.pair)]
+                guess = replace(guess, name=recording_name(Path(sensor), others))
             classes[guess.name] = guess_class([guess.name, sensor or ""])
         settled.append(guess)
     return Guesses(settled, camera, classes)
