@@ -1,0 +1,309 @@
+"""The dataset that is exported: `annotate`'s folder, read and checked once, the same for every format."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, Field, ValidationError
+
+from splatscope.annotate.dataset import SCHEMA_VERSION
+from splatscope.documents import parse_json, read_file
+from splatscope.errors import InputError
+from splatscope.files import read_json
+from splatscope.geometry import MAX_SIDE_PX, Camera
+from splatscope.proof.coco_segmentation import decode_segmentation
+
+SPLITS = ("train", "val")
+AGAIN = "run the same snakemake command again: it makes the dataset anew"
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Row = Annotated[list[Finite], Field(min_length=4, max_length=4)]
+Matrix = Annotated[list[Row], Field(min_length=4, max_length=4)]
+
+
+class _Category(BaseModel):
+    id: int
+    name: str
+    keypoints: list[str] = []
+
+
+class _Image(BaseModel):
+    id: int
+    file_name: str
+    width: int = Field(ge=1, le=MAX_SIDE_PX)
+    height: int = Field(ge=1, le=MAX_SIDE_PX)
+    split: str = Field(pattern="^(train|val)$")
+
+
+class _Annotation(BaseModel):
+    id: int
+    image_id: int
+    category_id: int
+    instance: int = Field(ge=1, le=255)
+    name: str
+    bbox: tuple[int, int, int, int]
+    area: int
+    visibility: Finite
+    segmentation: dict
+    amodal_segmentation: dict
+    keypoints: list[Finite] | None = None
+    camera_from_tool_sensor: Matrix | None = None
+    camera_from_tool: Matrix | None = None
+
+
+class _Coco(BaseModel):
+    categories: list[_Category]
+    images: list[_Image]
+    annotations: list[_Annotation]
+
+
+class _Camera(BaseModel):
+    width: int = Field(ge=1, le=MAX_SIDE_PX)
+    height: int = Field(ge=1, le=MAX_SIDE_PX)
+    fx: float = Field(gt=0, allow_inf_nan=False)
+    fy: float = Field(gt=0, allow_inf_nan=False)
+    cx: Finite
+    cy: Finite
+    distortion: Annotated[list[Finite], Field(max_length=8)] = []
+
+
+class _Pose(BaseModel):
+    camera: _Camera | None
+    world_from_camera: Matrix | None
+
+
+class _Poses(BaseModel):
+    images: dict[str, _Pose]
+
+
+class _Provenance(BaseModel):
+    shards: dict[str, str]
+
+
+class _Manifest(BaseModel):
+    schema_version: int
+    name: str = Field(pattern=r"^[\w.-]+$")
+    classes: dict[str, Annotated[int, Field(ge=0, le=255)]]
+    files: dict[str, str]
+    provenance: _Provenance
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One annotated instrument in one image; its entry in the COCO file as it stands is `entry`."""
+
+    entry: dict
+    category: int
+    name: str  # of the tool; may be empty
+    number: int  # in the instance map
+    box: tuple[int, int, int, int]  # x, y, width, height of the visible pixels; the first pixel's corner is 0, 0
+    area: int  # visible pixels
+    visibility: float  # visible over amodal area, 0..1
+    keypoints: np.ndarray | None  # float64 [K, 3]: x, y, and 0 outside, 1 hidden, 2 seen
+    camera_from_object: np.ndarray | None  # float64 [4, 4], mm
+    has_sensor: bool  # the object's axes are those of its tracker sensor, else those of a simulated instrument
+    size: tuple[int, int]  # width and height of the image
+    file: Path  # that states it
+
+    @property
+    def visible(self) -> np.ndarray:
+        """bool [H, W]. Raises InputError for a segmentation that is none."""
+        return self._mask("segmentation")
+
+    @property
+    def amodal(self) -> np.ndarray:
+        """bool [H, W]. Raises InputError for a segmentation that is none."""
+        return self._mask("amodal_segmentation")
+
+    def _mask(self, key: str) -> np.ndarray:
+        try:
+            return decode_segmentation(self.entry[key], *self.size).astype(bool)
+        except ValueError as error:
+            place = f"annotation {self.entry['id']}, {key}"
+            raise InputError(
+                self.file, place, found=str(error), expected="run lengths of the image's pixels", remedy=AGAIN
+            ) from error
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image; its entry in the COCO file as it stands is `entry`."""
+
+    entry: dict
+    id: int
+    name: str  # without folder and suffix
+    file_name: str  # in the dataset's folder
+    width: int
+    height: int
+    split: str
+    camera: Camera | None
+    world_from_camera: np.ndarray | None  # float64 [4, 4], mm
+    instances: list[Instance] = field(default_factory=list)
+
+    @property
+    def suffix(self) -> str:
+        return PurePosixPath(self.file_name).suffix
+
+    @property
+    def shard(self) -> str:
+        """The name of the frame shard that it comes from, without `shard_`."""
+        return self.name.rpartition("_")[0]
+
+    @property
+    def key(self) -> str:
+        """Of its frame in the shard: six digits."""
+        return self.name.rpartition("_")[2]
+
+
+class Dataset:
+    """A finished dataset folder. Everything read from it is compared with the SHA-256 of its manifest.
+
+    `shards_folder`: where its frame shards lie, for formats that keep depth (None: in the results around it); such
+    formats do without when `with_depth` is false.
+    Raises InputError when there is no dataset, when it is of another version, or not what its manifest says.
+    """
+
+    def __init__(self, folder: str | Path, shards_folder: str | Path | None = None, with_depth: bool = True):
+        self.folder = Path(folder)
+        self.with_depth = with_depth
+        self.shards_folder = Path(shards_folder) if shards_folder else self.folder.absolute().parents[1]
+        if not (self.folder / "manifest.json").is_file():
+            raise InputError(
+                self.folder,
+                found="no manifest.json there" if self.folder.is_dir() else "no such folder",
+                expected="a dataset that annotate has finished, such as results/dataset/sampled",
+                remedy="name the folder of a dataset, or make one: snakemake --cores all",
+            )
+        self.manifest = read_json(self.folder / "manifest.json")
+        version = self.manifest.get("schema_version") if isinstance(self.manifest, dict) else None
+        if version != SCHEMA_VERSION:
+            raise InputError(
+                self.folder / "manifest.json",
+                "key schema_version",
+                found=repr(version),
+                expected=f"{SCHEMA_VERSION}, the form in which this version writes datasets",
+                remedy=AGAIN,
+            )
+        manifest = _checked(_Manifest, self.manifest, self.folder / "manifest.json")
+        self.name, self.classes = manifest.name, {number: label for label, number in manifest.classes.items()}
+        self._digests, self.shards = manifest.files, manifest.provenance.shards
+        self.licence = str(self.manifest.get("settings", {}).get("licence", ""))
+        self.author = str(self.manifest.get("settings", {}).get("author", ""))
+        self.coco = parse_json(self.read("annotations.json"), self.folder / "annotations.json")
+        content = _checked(_Coco, self.coco, self.folder / "annotations.json")
+        self.categories = {category.id: category.name for category in content.categories}
+        self.keypoints = {category.id: category.keypoints for category in content.categories if category.keypoints}
+        self.images = list(self._images(content))
+
+    @cached_property
+    def keypoint_names(self) -> list[str]:
+        """Of all categories, each once, in the order of the alphabet."""
+        return sorted({name for names in self.keypoints.values() for name in names})
+
+    def keypoints_of(self, instance: Instance) -> np.ndarray:
+        """float64 [K, 3]: x, y, visibility of each of `keypoint_names`; zeros for those that the instrument lacks."""
+        known = {}
+        if instance.keypoints is not None:
+            known = dict(zip(self.keypoints[instance.category], instance.keypoints))
+        return np.array([known.get(name, np.zeros(3)) for name in self.keypoint_names]).reshape(-1, 3)
+
+    @property
+    def annotations(self) -> int:
+        return sum(len(image.instances) for image in self.images)
+
+    @property
+    def size_bytes(self) -> int:
+        return sum((self.folder / name).stat().st_size for name in self._digests if (self.folder / name).is_file())
+
+    def split(self, name: str) -> list[Image]:
+        return [image for image in self.images if image.split == name]
+
+    def read(self, name: str) -> bytes:
+        """A file of the dataset. Raises InputError unless it is the one that the manifest names."""
+        path = self.folder / name
+        if name not in self._digests or ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute():
+            raise InputError(
+                path, found="a file that manifest.json does not name", expected="one it does", remedy=AGAIN
+            )
+        content = read_file(path, "a file of the dataset")
+        digest = hashlib.sha256(content).hexdigest()
+        if digest != self._digests[name]:
+            raise InputError(
+                path,
+                found=f"SHA-256 {digest[:16]}, a damaged or changed file",
+                expected=f"{self._digests[name][:16]} (manifest.json)",
+                remedy=AGAIN,
+            )
+        return content
+
+    def copy(self, name: str, target: str | Path) -> None:
+        """A file of the dataset as it stands, at `target`, whose folder is made when missing."""
+        target = Path(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(self.read(name))
+
+    def _images(self, content: _Coco) -> Iterator[Image]:
+        poses = _checked(_Poses, parse_json(self.read("poses.json"), "poses.json"), self.folder / "poses.json").images
+        instances: dict[int, list[Instance]] = defaultdict(list)
+        sizes = {image.id: (image.width, image.height) for image in content.images}
+        for entry, annotation in zip(self.coco["annotations"], content.annotations):
+            if annotation.category_id not in self.categories or annotation.image_id not in sizes:
+                raise self._contradiction(f"annotation {annotation.id}", "a category and an image that are listed")
+            instances[annotation.image_id].append(self._instance(entry, annotation, sizes[annotation.image_id]))
+        for entry, image in zip(self.coco["images"], content.images):
+            name = PurePosixPath(image.file_name).stem
+            pose = poses.get(name)
+            if pose is None:
+                raise self._contradiction(f"image {image.file_name}", "its pose in poses.json")
+            yield Image(
+                entry,
+                image.id,
+                name,
+                image.file_name,
+                image.width,
+                image.height,
+                image.split,
+                None if pose.camera is None else Camera.from_dict(pose.camera.model_dump()),
+                None if pose.world_from_camera is None else np.array(pose.world_from_camera),
+                instances[image.id],
+            )
+
+    def _instance(self, entry: dict, annotation: _Annotation, size: tuple[int, int]) -> Instance:
+        names = self.keypoints.get(annotation.category_id, [])
+        if annotation.keypoints is not None and len(annotation.keypoints) != 3 * len(names):
+            raise self._contradiction(f"annotation {annotation.id}", f"x, y, visibility of the {len(names)} keypoints")
+        pose = annotation.camera_from_tool_sensor or annotation.camera_from_tool
+        return Instance(
+            entry,
+            annotation.category_id,
+            annotation.name,
+            annotation.instance,
+            annotation.bbox,
+            annotation.area,
+            annotation.visibility,
+            None if annotation.keypoints is None else np.array(annotation.keypoints).reshape(-1, 3),
+            None if pose is None else np.array(pose),
+            annotation.camera_from_tool_sensor is not None,
+            size,
+            self.folder / "annotations.json",
+        )
+
+    def _contradiction(self, found: str, expected: str) -> InputError:
+        return InputError(self.folder / "annotations.json", found=found, expected=expected, remedy=AGAIN)
+
+
+def _checked(model: type[BaseModel], content: Any, path: Path) -> Any:
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = "key " + ".".join(map(str, problem["loc"]))
+        raise InputError(
+            path, where, found=repr(problem["input"])[:200], expected=problem["msg"], remedy=AGAIN
+        ) from error
