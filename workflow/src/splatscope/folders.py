@@ -1,4 +1,4 @@
-"""Writing folders so that nobody takes half a one for a whole: made beside their place, stored, then renamed into it."""
+"""Writing folders so that nobody takes half a one for whole: made beside their place, stored, then renamed into it."""
 
 from __future__ import annotations
 

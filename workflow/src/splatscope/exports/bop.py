@@ -64,9 +64,7 @@ def write(dataset: Dataset, folder: Path, advance: Advance) -> Written:
         for (category, name), number in objects.items()
     }
     write_json(folder / "objects.json", described, indent=2)
-    (folder / "dataset_info.md").write_text(
-        f"# {dataset.name}\n\nMade by SplatScope; see README.md and objects.json.\n"
-    )
+    (folder / "dataset_info.md").write_text(f"# {dataset.name}\n\nSee README.md and objects.json.\n")
     files = {
         "`train/`, `val/`": "a folder a scene (shard): `rgb/`, `mask/`, `mask_visib/`, "
         + ("`depth/`, " if dataset.with_depth else "")

@@ -22,7 +22,7 @@ def write_models(dataset: Dataset, folder: Path, objects: dict[tuple[int, str], 
 
     information = {}
     for (_, tool), number in objects.items():
-        source = dataset.folder.absolute().parents[1] / TOOL_SPLAT.format(tool=tool)
+        source = dataset.results / TOOL_SPLAT.format(tool=tool)
         if not tool or "/" in tool or not source.is_file():
             continue
         gaussians = read_ply(source)

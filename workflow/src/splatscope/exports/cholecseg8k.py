@@ -1,4 +1,4 @@
-"""CholecSeg8k: folders of a video's frames, each with a class mask in that dataset's grey values and one in its colours.
+"""CholecSeg8k: folders of a video's frames, each with a class mask in that dataset's grey values and in its colours.
 
     video01/video01_00080/frame_80_endo.png
                           frame_80_endo_watershed_mask.png    R = G = B = the class's grey value
@@ -66,7 +66,7 @@ def write(dataset: Dataset, folder: Path, advance: Advance) -> Written:
         stem.with_name(f"{stem.name}_color_mask.png").write_bytes(encode_png(colours[mask]))
         advance()
     lines = [
-        f"{number}\t{label}\t{value}\t{'#%02x%02x%02x' % colour}\t{'yes' if original else 'no'}"
+        f"{number}\t{label}\t{value}\t#{bytes(colour).hex()}\t{'yes' if original else 'no'}"
         for number, (label, value, colour, original) in sorted(table.items())
     ]
     (folder / "classes.tsv").write_text("id\tname\twatershed\tcolour\tin_cholecseg8k\n" + "\n".join(lines) + "\n")

@@ -95,7 +95,7 @@ def metadata(dataset: Dataset, folder: Path) -> Any:
         records.append(mlc.RecordSet(id=name, name=name, key=[f"{name}/image"], fields=fields))
     return mlc.Metadata(
         name=dataset.name,
-        description=f"{len(dataset.images)} synthetic endoscope images with {dataset.annotations} annotated instruments.",
+        description=f"{len(dataset.images)} endoscope images with {dataset.annotations} annotated instruments.",
         version="1.0.0",
         license=[dataset.licence],
         creators=[mlc.Person(name=dataset.author)],

@@ -15,8 +15,8 @@ from splatscope import __version__
 from splatscope.annotate.card import dataset_card
 from splatscope.errors import InputError
 from splatscope.exports.source import Dataset
-from splatscope.exports.written import Advance, write_json
-from splatscope.files import read_json
+from splatscope.exports.written import Advance
+from splatscope.files import read_json, write_json
 from splatscope.folders import replace_folder, store_files, work_folder
 from splatscope.storage import storage_error
 
@@ -93,8 +93,7 @@ def export_dataset(dataset: Dataset, name: str, folder: str | Path, advance: Adv
             (work / "README.md").write_text(card, encoding="utf-8")
             digests = store_files(work)
             about = {"format": name, "dataset": dataset.name, "version": __version__, "files": digests}
-            write_json(work / MARKER, about, indent=2)
-            store_files(work)
+            write_json(work / MARKER, about)
             replace_folder(work, folder)
     except OSError as error:
         raise storage_error(error, folder) or error from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -172,7 +173,8 @@ class Dataset:
     def __init__(self, folder: str | Path, shards_folder: str | Path | None = None, with_depth: bool = True):
         self.folder = Path(folder)
         self.with_depth = with_depth
-        self.shards_folder = Path(shards_folder) if shards_folder else self.folder.absolute().parents[1]
+        self.results = Path(os.path.abspath(self.folder)).parents[1]
+        self.shards_folder = Path(shards_folder) if shards_folder else self.results
         if not (self.folder / "manifest.json").is_file():
             raise InputError(
                 self.folder,
@@ -228,9 +230,7 @@ class Dataset:
         """A file of the dataset. Raises InputError unless it is the one that the manifest names."""
         path = self.folder / name
         if name not in self._digests or ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute():
-            raise InputError(
-                path, found="a file that manifest.json does not name", expected="one it does", remedy=AGAIN
-            )
+            raise InputError(path, found="a file that manifest.json does not name", expected="its files", remedy=AGAIN)
         content = read_file(path, "a file of the dataset")
         digest = hashlib.sha256(content).hexdigest()
         if digest != self._digests[name]:
