@@ -173,7 +173,7 @@ class Dataset:
     def __init__(self, folder: str | Path, shards_folder: str | Path | None = None, with_depth: bool = True):
         self.folder = Path(folder)
         self.with_depth = with_depth
-        self.results = Path(os.path.abspath(self.folder)).parents[1]
+        self.results = Path(os.path.abspath(self.folder)).parent.parent
         self.shards_folder = Path(shards_folder) if shards_folder else self.results
         if not (self.folder / "manifest.json").is_file():
             raise InputError(
