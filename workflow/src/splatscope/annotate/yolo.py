@@ -14,6 +14,8 @@ from supervision.dataset.formats.yolo import detections_to_yolo_annotations
 from splatscope.annotate.records import FrameRecord
 from splatscope.polygons import mask_polygon
 
+CENTRE = 0.499  # of a pixel, just before it: ultralytics rounds down, supervision to the nearest whole number
+
 
 def label_files(record: FrameRecord, yolo_class: dict[int, int]) -> tuple[str, str]:
     """Contents of the detection and the segmentation label file of one image, a line for each annotation.
@@ -35,8 +37,8 @@ def label_files(record: FrameRecord, yolo_class: dict[int, int]) -> tuple[str, s
 
 def _segment_line(number: int, mask: np.ndarray) -> str:
     height, width = mask.shape
-    points = (mask_polygon(mask) + 0.5) / (width, height)
-    return f"{number} " + " ".join(f"{value:.6f}" for value in points.ravel())
+    points = (mask_polygon(mask) + CENTRE) / (width, height)
+    return f"{number} " + " ".join(f"{value:.7f}" for value in points.ravel())
 
 
 def data_yaml(names: list[str], train: str = "train.txt", val: str = "val.txt", **more) -> str:
