@@ -24,7 +24,7 @@ from splatscope.exports.depth import images_with_depth
 from splatscope.exports.source import Dataset, Image, Instance
 from splatscope.exports.written import Advance, Written, write_json
 from splatscope.geometry import Camera, invert
-from splatscope.images import decode_image, encode_png, undistort
+from splatscope.images import encode_png, undistort
 from splatscope.shards import DEPTH_UNIT_MM
 
 SCENE_FILES = ("scene_camera", "scene_gt", "scene_gt_info")
@@ -108,8 +108,7 @@ def _write_frame(
     if image.suffix == ".png" and not camera.distortion:
         dataset.copy(image.file_name, picture)
     else:
-        pixels = decode_image(dataset.read(image.file_name), str(dataset.folder / image.file_name))
-        picture.write_bytes(encode_png(undistort(pixels, camera)))
+        picture.write_bytes(encode_png(undistort(dataset.picture(image), camera)))
     if depth is not None:
         depth = undistort(depth, camera, nearest=True)
         (scene / "depth" / f"{number:06d}.png").write_bytes(encode_png(depth))

@@ -19,7 +19,7 @@ from splatscope.classes import IGNORE_ID
 from splatscope.errors import InputError
 from splatscope.exports.source import Dataset, Image
 from splatscope.exports.written import Advance, Written
-from splatscope.images import PNG_START, decode_image, encode_png
+from splatscope.images import encode_png
 
 FRAMES_A_FOLDER = 80
 CLASSES = {  # name here: grey value and colour there (Hong et al. 2020, table II; colours as its files have them)
@@ -48,12 +48,11 @@ def write(dataset: Dataset, folder: Path, advance: Advance) -> Written:
         values[number], colours[number] = value, colour
     videos = {shard: f"video{number:02d}" for number, shard in enumerate(sorted({i.shard for i in dataset.images}), 1)}
     for image in dataset.images:
-        mask_file = f"masks/class/{image.name}.png"
-        mask = decode_image(dataset.read(mask_file), str(dataset.folder / mask_file))
+        mask = dataset.mask("class", image)
         unknown = sorted(set(np.unique(mask).tolist()) - table.keys())
         if unknown:
             raise InputError(
-                dataset.folder / mask_file,
+                dataset.folder / f"masks/class/{image.name}.png",
                 found=f"class {unknown[0]}",
                 expected=f"one of {sorted(table)}, the classes of the dataset",
                 remedy="add it to the class table and make the dataset anew",
@@ -103,7 +102,6 @@ def _place(image: Image, video: str) -> Path:
 
 
 def _as_png(dataset: Dataset, image: Image) -> bytes:
-    content = dataset.read(image.file_name)
-    if content.startswith(PNG_START):
-        return content
-    return encode_png(decode_image(content, str(dataset.folder / image.file_name)))
+    if image.suffix == ".png":
+        return dataset.read(image.file_name)
+    return encode_png(dataset.picture(image))

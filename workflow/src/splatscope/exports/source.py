@@ -19,6 +19,7 @@ from splatscope.documents import parse_json, read_file
 from splatscope.errors import InputError
 from splatscope.files import read_json
 from splatscope.geometry import MAX_SIDE_PX, Camera
+from splatscope.images import decode_image
 from splatscope.proof.coco_segmentation import decode_segmentation
 
 SPLITS = ("train", "val")
@@ -36,10 +37,18 @@ class _Category(BaseModel):
 
 class _Image(BaseModel):
     id: int
-    file_name: str
+    file_name: str = Field(pattern=r"^images/[\w.-]+_\d{6}\.(png|jpg)$")
     width: int = Field(ge=1, le=MAX_SIDE_PX)
     height: int = Field(ge=1, le=MAX_SIDE_PX)
     split: str = Field(pattern="^(train|val)$")
+    time_s: Finite | None = None
+    phase: str | None = None
+    triplets: list[list[str]] | None = None
+
+
+class _RunLengths(BaseModel):
+    size: list[int]
+    counts: str
 
 
 class _Annotation(BaseModel):
@@ -51,8 +60,8 @@ class _Annotation(BaseModel):
     bbox: tuple[int, int, int, int]
     area: int
     visibility: Finite
-    segmentation: dict
-    amodal_segmentation: dict
+    segmentation: _RunLengths
+    amodal_segmentation: _RunLengths
     keypoints: list[Finite] | None = None
     camera_from_tool_sensor: Matrix | None = None
     camera_from_tool: Matrix | None = None
@@ -242,6 +251,31 @@ class Dataset:
             )
         return content
 
+    def mask(self, kind: str, image: Image) -> np.ndarray:
+        """uint8 [H, W]: the "class" or "instance" mask of an image. Raises InputError when it does not fit the image."""
+        file = f"masks/{kind}/{image.name}.png"
+        mask = decode_image(self.read(file), str(self.folder / file))
+        if mask.dtype != np.uint8 or mask.shape != (image.height, image.width):
+            raise InputError(
+                self.folder / file,
+                found=f"{mask.dtype} {list(mask.shape)}",
+                expected=f"uint8 {[image.height, image.width]}, a mask of the image",
+                remedy=AGAIN,
+            )
+        return mask
+
+    def picture(self, image: Image) -> np.ndarray:
+        """uint8 [H, W, 3]: the pixels of an image. Raises InputError when they are not of the size that is stated."""
+        pixels = decode_image(self.read(image.file_name), str(self.folder / image.file_name))
+        if pixels.dtype != np.uint8 or pixels.shape != (image.height, image.width, 3):
+            raise InputError(
+                self.folder / image.file_name,
+                found=f"{pixels.dtype} {list(pixels.shape)}",
+                expected=f"uint8 {[image.height, image.width, 3]}",
+                remedy=AGAIN,
+            )
+        return pixels
+
     def copy(self, name: str, target: str | Path) -> None:
         """A file of the dataset as it stands, at `target`, whose folder is made when missing."""
         target = Path(target)
@@ -258,9 +292,9 @@ class Dataset:
             instances[annotation.image_id].append(self._instance(entry, annotation, sizes[annotation.image_id]))
         for entry, image in zip(self.coco["images"], content.images):
             name = PurePosixPath(image.file_name).stem
-            pose = poses.get(name)
+            pose = poses.pop(name, None)
             if pose is None:
-                raise self._contradiction(f"image {image.file_name}", "its pose in poses.json")
+                raise self._contradiction(f"image {image.file_name}", "one pose of each image in poses.json")
             yield Image(
                 entry,
                 image.id,

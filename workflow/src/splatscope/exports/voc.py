@@ -15,13 +15,12 @@ from PIL import Image as Picture
 from splatscope.classes import voc_colours
 from splatscope.exports.source import SPLITS, Dataset, Image, Instance
 from splatscope.exports.written import Advance, Written
-from splatscope.images import decode_image, encode_jpeg
+from splatscope.images import encode_jpeg
 
 ROOT = "VOCdevkit/VOC2012"  # readers know no other years
 MASKS = {"class": "SegmentationClass", "instance": "SegmentationObject"}
 JPEG_QUALITY = 95
 OCCLUDED_BELOW = 0.95  # visible of the amodal area: VOC calls an object occluded from 5 % on
-JPEG_SUFFIXES = (".jpg", ".jpeg")
 
 
 def write(dataset: Dataset, folder: Path, advance: Advance) -> Written:
@@ -33,9 +32,8 @@ def write(dataset: Dataset, folder: Path, advance: Advance) -> Written:
         (root / "JPEGImages" / f"{image.name}.jpg").write_bytes(_as_jpeg(dataset, image))
         (root / "Annotations" / f"{image.name}.xml").write_bytes(annotation_xml(dataset, image))
         for kind, target in MASKS.items():
-            file = f"masks/{kind}/{image.name}.png"
-            mask = decode_image(dataset.read(file), str(dataset.folder / file))
-            (root / target / f"{image.name}.png").write_bytes(_palette_png(mask, palette))
+            content = _palette_png(dataset.mask(kind, image), palette)
+            (root / target / f"{image.name}.png").write_bytes(content)
         advance()
     lists = {split: dataset.split(split) for split in SPLITS} | {"trainval": dataset.images}
     for name, images in lists.items():
@@ -81,10 +79,9 @@ def _reaches_border(instance: Instance) -> bool:
 
 
 def _as_jpeg(dataset: Dataset, image: Image) -> bytes:
-    content = dataset.read(image.file_name)
-    if image.suffix in JPEG_SUFFIXES:
-        return content
-    return encode_jpeg(decode_image(content, str(dataset.folder / image.file_name)), JPEG_QUALITY)
+    if image.suffix == ".jpg":
+        return dataset.read(image.file_name)
+    return encode_jpeg(dataset.picture(image), JPEG_QUALITY)
 
 
 def _palette_png(mask: np.ndarray, palette: bytes) -> bytes:
