@@ -9,99 +9,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, Field, ValidationError
 
 from splatscope.annotate.dataset import SCHEMA_VERSION
 from splatscope.documents import parse_json, read_file
 from splatscope.errors import InputError
+from splatscope.exports.schema import (
+    AGAIN,
+    AnnotationEntry,
+    CocoDocument,
+    ManifestDocument,
+    PosesDocument,
+    checked,
+)
 from splatscope.files import read_json
-from splatscope.geometry import MAX_SIDE_PX, Camera
+from splatscope.geometry import Camera
 from splatscope.images import decode_image
 from splatscope.proof.coco_segmentation import decode_segmentation
 
 SPLITS = ("train", "val")
-AGAIN = "run the same snakemake command again: it makes the dataset anew"
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Row = Annotated[list[Finite], Field(min_length=4, max_length=4)]
-Matrix = Annotated[list[Row], Field(min_length=4, max_length=4)]
-
-
-class _Category(BaseModel):
-    id: int
-    name: str
-    keypoints: list[str] = []
-
-
-class _Image(BaseModel):
-    id: int
-    file_name: str = Field(pattern=r"^images/[\w.-]+_\d{6}\.(png|jpg)$")
-    width: int = Field(ge=1, le=MAX_SIDE_PX)
-    height: int = Field(ge=1, le=MAX_SIDE_PX)
-    split: str = Field(pattern="^(train|val)$")
-    time_s: Finite | None = None
-    phase: str | None = None
-    triplets: list[list[str]] | None = None
-
-
-class _RunLengths(BaseModel):
-    size: list[int]
-    counts: str
-
-
-class _Annotation(BaseModel):
-    id: int
-    image_id: int
-    category_id: int
-    instance: int = Field(ge=1, le=255)
-    name: str
-    bbox: tuple[int, int, int, int]
-    area: int
-    visibility: Finite
-    segmentation: _RunLengths
-    amodal_segmentation: _RunLengths
-    keypoints: list[Finite] | None = None
-    camera_from_tool_sensor: Matrix | None = None
-    camera_from_tool: Matrix | None = None
-
-
-class _Coco(BaseModel):
-    categories: list[_Category]
-    images: list[_Image]
-    annotations: list[_Annotation]
-
-
-class _Camera(BaseModel):
-    width: int = Field(ge=1, le=MAX_SIDE_PX)
-    height: int = Field(ge=1, le=MAX_SIDE_PX)
-    fx: float = Field(gt=0, allow_inf_nan=False)
-    fy: float = Field(gt=0, allow_inf_nan=False)
-    cx: Finite
-    cy: Finite
-    distortion: Annotated[list[Finite], Field(max_length=8)] = []
-
-
-class _Pose(BaseModel):
-    camera: _Camera | None
-    world_from_camera: Matrix | None
-
-
-class _Poses(BaseModel):
-    images: dict[str, _Pose]
-
-
-class _Provenance(BaseModel):
-    shards: dict[str, str]
-
-
-class _Manifest(BaseModel):
-    schema_version: int
-    name: str = Field(pattern=r"^[\w.-]+$")
-    classes: dict[str, Annotated[int, Field(ge=0, le=255)]]
-    files: dict[str, str]
-    provenance: _Provenance
 
 
 @dataclass(frozen=True)
@@ -201,13 +128,13 @@ class Dataset:
                 expected=f"{SCHEMA_VERSION}, the form in which this version writes datasets",
                 remedy=AGAIN,
             )
-        manifest = _checked(_Manifest, self.manifest, self.folder / "manifest.json")
+        manifest = checked(ManifestDocument, self.manifest, self.folder / "manifest.json")
         self.name, self.classes = manifest.name, {number: label for label, number in manifest.classes.items()}
         self._digests, self.shards = manifest.files, manifest.provenance.shards
         self.licence = str(self.manifest.get("settings", {}).get("licence", ""))
         self.author = str(self.manifest.get("settings", {}).get("author", ""))
-        self.coco = parse_json(self.read("annotations.json"), self.folder / "annotations.json")
-        content = _checked(_Coco, self.coco, self.folder / "annotations.json")
+        self.coco = self._json("annotations.json")
+        content = checked(CocoDocument, self.coco, self.folder / "annotations.json")
         self.categories = {category.id: category.name for category in content.categories}
         self.keypoints = {category.id: category.keypoints for category in content.categories if category.keypoints}
         self.images = list(self._images(content))
@@ -252,7 +179,7 @@ class Dataset:
         return content
 
     def mask(self, kind: str, image: Image) -> np.ndarray:
-        """uint8 [H, W]: the "class" or "instance" mask of an image. Raises InputError when it does not fit the image."""
+        """uint8 [H, W]: the "class" or "instance" mask of an image. Raises InputError when it does not fit."""
         file = f"masks/{kind}/{image.name}.png"
         mask = decode_image(self.read(file), str(self.folder / file))
         if mask.dtype != np.uint8 or mask.shape != (image.height, image.width):
@@ -282,8 +209,13 @@ class Dataset:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(self.read(name))
 
-    def _images(self, content: _Coco) -> Iterator[Image]:
-        poses = _checked(_Poses, parse_json(self.read("poses.json"), "poses.json"), self.folder / "poses.json").images
+    def _json(self, name: str):
+        return parse_json(self.read(name), self.folder / name)
+
+    def _images(self, content: CocoDocument) -> Iterator[Image]:
+        poses = checked(
+            PosesDocument, parse_json(self.read("poses.json"), "poses.json"), self.folder / "poses.json"
+        ).images
         instances: dict[int, list[Instance]] = defaultdict(list)
         sizes = {image.id: (image.width, image.height) for image in content.images}
         for entry, annotation in zip(self.coco["annotations"], content.annotations):
@@ -308,7 +240,7 @@ class Dataset:
                 instances[image.id],
             )
 
-    def _instance(self, entry: dict, annotation: _Annotation, size: tuple[int, int]) -> Instance:
+    def _instance(self, entry: dict, annotation: AnnotationEntry, size: tuple[int, int]) -> Instance:
         names = self.keypoints.get(annotation.category_id, [])
         if annotation.keypoints is not None and len(annotation.keypoints) != 3 * len(names):
             raise self._contradiction(f"annotation {annotation.id}", f"x, y, visibility of the {len(names)} keypoints")
@@ -330,14 +262,3 @@ class Dataset:
 
     def _contradiction(self, found: str, expected: str) -> InputError:
         return InputError(self.folder / "annotations.json", found=found, expected=expected, remedy=AGAIN)
-
-
-def _checked(model: type[BaseModel], content: Any, path: Path) -> Any:
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = "key " + ".".join(map(str, problem["loc"]))
-        raise InputError(
-            path, where, found=repr(problem["input"])[:200], expected=problem["msg"], remedy=AGAIN
-        ) from error
