@@ -146,7 +146,7 @@ def dataset_card(manifest: dict, files: Sequence[str] = DATASET_FILES, head: dic
             *dropped,
             f"| (whole frames left out because nothing was annotated) | {counts['dropped_empty_frames']} |",
             "",
-            "Their pixels stay in `masks/`, so a mask never says background where an instrument is.",
+            "Their pixels stay in the class and instance masks, which never say background where an instrument is.",
             "",
             "## Files",
             "",
@@ -160,7 +160,7 @@ def dataset_card(manifest: dict, files: Sequence[str] = DATASET_FILES, head: dic
             f"Licence: {settings['licence']}. Author: {settings['author']}. The licence follows the recordings that "
             "went in; state it with `annotate.licence`.",
             "",
-            "Made from these frame shards (their provenance is in `manifest.json`):",
+            "Made from these frame shards (their provenance is in the dataset's `manifest.json`):",
             "",
             *origin,
             "",

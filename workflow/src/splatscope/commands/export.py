@@ -12,11 +12,12 @@ import sys
 from pathlib import Path
 
 DATASETS = Path("results/dataset")
+FORMAT_NAMES = "coco, yolo-detect, yolo-segment, yolo-pose, voc, bop, cholecseg8k, huggingface, webdataset, croissant"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", type=Path, help="the folder of a dataset, or its name in results/dataset")
-    parser.add_argument("--to", required=True, metavar="FORMAT[,FORMAT]", help="formats, as `--to help` lists them")
+    parser.add_argument("--to", required=True, metavar="FORMAT[,FORMAT]", help=f"any of {FORMAT_NAMES}")
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="where the exports go, a folder each (default: exports/DATASET)"
     )
@@ -31,11 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from splatscope.exports import FORMATS, Dataset, check_formats, export_dataset
+    from splatscope.exports import Dataset, check_formats, export_dataset
 
-    if arguments.to == "help":
-        print("\n".join(f"{name:13} {form.summary}" for name, form in FORMATS.items()))
-        return 0
     formats = check_formats([name.strip() for name in arguments.to.split(",")])
     named = not arguments.dataset.exists() and (DATASETS / arguments.dataset).is_dir()
     dataset = Dataset(

@@ -14,8 +14,9 @@ from pathlib import Path
 from splatscope import __version__
 from splatscope.annotate.card import dataset_card
 from splatscope.errors import InputError
+from splatscope.exports.schema import AGAIN
 from splatscope.exports.source import Dataset
-from splatscope.exports.written import Advance
+from splatscope.exports.written import Advance, Written
 from splatscope.files import read_json, write_json
 from splatscope.folders import replace_folder, store_files, work_folder
 from splatscope.storage import storage_error
@@ -23,26 +24,17 @@ from splatscope.storage import storage_error
 MARKER = "splatscope_export.json"
 
 
-@dataclass(frozen=True)
-class Format:
-    """How a format is written: `write` of a module in this package, with these settings."""
-
-    module: str
-    summary: str
-    settings: dict
-
-
-FORMATS = {
-    "coco": Format("coco", "boxes, masks (RLE), keypoints", {}),
-    "yolo-detect": Format("yolo", "boxes", {"task": "detect"}),
-    "yolo-segment": Format("yolo", "polygons", {"task": "segment"}),
-    "yolo-pose": Format("yolo", "boxes, keypoints", {"task": "pose"}),
-    "voc": Format("voc", "Pascal VOC: boxes, class and instance masks", {}),
-    "bop": Format("bop", "6D poses, depth, masks", {}),
-    "cholecseg8k": Format("cholecseg8k", "class masks", {}),
-    "huggingface": Format("huggingface", "parquet for `datasets`, with everything but depth", {}),
-    "webdataset": Format("webdataset", "tar shards, with everything but depth", {}),
-    "croissant": Format("croissant", "tables and images with Croissant metadata", {}),
+FORMATS = {  # the module of this package whose `write` makes it, and with which settings
+    "coco": ("coco", {}),
+    "yolo-detect": ("yolo", {"task": "detect"}),
+    "yolo-segment": ("yolo", {"task": "segment"}),
+    "yolo-pose": ("yolo", {"task": "pose"}),
+    "voc": ("voc", {}),
+    "bop": ("bop", {}),
+    "cholecseg8k": ("cholecseg8k", {}),
+    "huggingface": ("huggingface", {}),
+    "webdataset": ("webdataset", {}),
+    "croissant": ("croissant", {}),
 }
 
 
@@ -81,16 +73,15 @@ def export_dataset(dataset: Dataset, name: str, folder: str | Path, advance: Adv
     (name,) = check_formats([name])
     folder = Path(folder)
     _check_place(dataset, folder)
-    form = FORMATS[name]
-    module = importlib.import_module(f"splatscope.exports.{form.module}")
+    module_name, settings = FORMATS[name]
+    module = importlib.import_module(f"splatscope.exports.{module_name}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _check_space(dataset, folder)
         with _alone(folder), work_folder(folder) as work:
-            written = module.write(dataset, work, advance, **form.settings)
+            written = module.write(dataset, work, advance, **settings)
             dataset.copy("contact.jpg", work / "contact.jpg")
-            card = dataset_card(dataset.manifest, written.card_lines(), written.head)
-            (work / "README.md").write_text(card, encoding="utf-8")
+            (work / "README.md").write_text(_card(dataset, written), encoding="utf-8")
             digests = store_files(work)
             about = {"format": name, "dataset": dataset.name, "version": __version__, "files": digests}
             write_json(work / MARKER, about)
@@ -99,6 +90,18 @@ def export_dataset(dataset: Dataset, name: str, folder: str | Path, advance: Adv
         raise storage_error(error, folder) or error from error
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return Exported(name, folder, len(dataset.images), written.annotations, len(digests) + 1, size)
+
+
+def _card(dataset: Dataset, written: Written) -> str:
+    try:
+        return dataset_card(dataset.manifest, written.card_lines(), written.head)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise InputError(
+            dataset.folder / "manifest.json",
+            found=f"no counts or statistics as a card needs them ({error})",
+            expected="the manifest that annotate wrote",
+            remedy=AGAIN,
+        ) from error
 
 
 def _check_place(dataset: Dataset, folder: Path) -> None:

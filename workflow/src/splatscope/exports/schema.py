@@ -56,7 +56,7 @@ class AnnotationEntry(BaseModel):
 
 class CocoDocument(BaseModel):
     categories: list[CategoryEntry]
-    images: list[ImageEntry]
+    images: Annotated[list[ImageEntry], Field(min_length=1)]
     annotations: list[AnnotationEntry]
 
 
@@ -83,12 +83,18 @@ class ProvenanceEntry(BaseModel):
     shards: dict[str, str]
 
 
+class SettingsEntry(BaseModel):
+    licence: str
+    author: str
+
+
 class ManifestDocument(BaseModel):
     schema_version: int
     name: str = Field(pattern=r"^[\w.-]+$")
     classes: dict[str, Annotated[int, Field(ge=0, le=255)]]
     files: dict[str, str]
     provenance: ProvenanceEntry
+    settings: SettingsEntry
 
 
 def checked(model: type[BaseModel], content: Any, path: Path) -> Any:

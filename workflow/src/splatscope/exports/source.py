@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -131,8 +132,7 @@ class Dataset:
         manifest = checked(ManifestDocument, self.manifest, self.folder / "manifest.json")
         self.name, self.classes = manifest.name, {number: label for label, number in manifest.classes.items()}
         self._digests, self.shards = manifest.files, manifest.provenance.shards
-        self.licence = str(self.manifest.get("settings", {}).get("licence", ""))
-        self.author = str(self.manifest.get("settings", {}).get("author", ""))
+        self.licence, self.author = manifest.settings.licence, manifest.settings.author
         self.coco = self._json("annotations.json")
         content = checked(CocoDocument, self.coco, self.folder / "annotations.json")
         self.categories = {category.id: category.name for category in content.categories}
@@ -209,13 +209,11 @@ class Dataset:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(self.read(name))
 
-    def _json(self, name: str):
+    def _json(self, name: str) -> Any:
         return parse_json(self.read(name), self.folder / name)
 
     def _images(self, content: CocoDocument) -> Iterator[Image]:
-        poses = checked(
-            PosesDocument, parse_json(self.read("poses.json"), "poses.json"), self.folder / "poses.json"
-        ).images
+        poses = checked(PosesDocument, self._json("poses.json"), self.folder / "poses.json").images
         instances: dict[int, list[Instance]] = defaultdict(list)
         sizes = {image.id: (image.width, image.height) for image in content.images}
         for entry, annotation in zip(self.coco["annotations"], content.annotations):

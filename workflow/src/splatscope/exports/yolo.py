@@ -10,6 +10,7 @@ from pathlib import Path
 
 from splatscope.annotate.yolo import data_yaml
 from splatscope.errors import InputError
+from splatscope.exports.schema import AGAIN
 from splatscope.exports.source import SPLITS, Dataset, Image
 from splatscope.exports.written import Advance, Written
 
@@ -41,7 +42,10 @@ def write(dataset: Dataset, folder: Path, advance: Advance, task: str) -> Writte
             else:
                 dataset.copy(f"{MADE_BY_ANNOTATE[task]}/{image.name}.txt", label)
             advance()
-    more = {"kpt_shape": [len(names), 3], "flip_idx": mirrored(names), "kpt_names": names} if task == "pose" else {}
+    more = {}
+    if task == "pose":
+        by_class = {number: names for number in range(len(dataset.categories))}
+        more = {"kpt_shape": [len(names), 3], "flip_idx": mirrored(names), "kpt_names": by_class}
     (folder / "data.yaml").write_text(
         data_yaml(list(dataset.categories.values()), "images/train", "images/val", **more)
     )
@@ -50,10 +54,13 @@ def write(dataset: Dataset, folder: Path, advance: Advance, task: str) -> Writte
 
 def pose_lines(dataset: Dataset, image: Image) -> str:
     """The label file of one image."""
-    boxes = dataset.read(f"{MADE_BY_ANNOTATE['detect']}/{image.name}.txt").decode().splitlines()
-    lines = []
-    for box, instance in zip(boxes, image.instances, strict=True):
-        size = (image.width, image.height)
+    file = f"{MADE_BY_ANNOTATE['detect']}/{image.name}.txt"
+    boxes = dataset.read(file).decode(errors="replace").splitlines()
+    if len(boxes) != len(image.instances):
+        expected = f"{len(image.instances)}, one for each annotation"
+        raise InputError(dataset.folder / file, found=f"{len(boxes)} lines", expected=expected, remedy=AGAIN)
+    size, lines = (image.width, image.height), []
+    for box, instance in zip(boxes, image.instances):
         values = [f"{x:.6f} {y:.6f} {seen:.0f}" for (x, y, seen) in dataset.keypoints_of(instance) / (*size, 1)]
         lines.append(" ".join([box, *values]))
     return "".join(f"{line}\n" for line in lines)
