@@ -32,7 +32,7 @@ def write(dataset: Dataset, folder: Path, advance: Advance) -> Written:
         for number in range(count):
             path = folder / "data" / f"{name}-{number:05d}-of-{count:05d}.parquet"
             part = images[number * IMAGES_A_FILE : (number + 1) * IMAGES_A_FILE]
-            _write_parquet(path, features.arrow_schema, dataset, part, advance)
+            _write_parquet(path, features, dataset, part, advance)
         if images:
             sizes.add(datasets.SplitInfo(name, num_examples=len(images)))
             paths.append({"split": name, "path": f"data/{name}-*"})
@@ -86,17 +86,18 @@ def _features(dataset: Dataset) -> Any:
     )
 
 
-def _write_parquet(path: Path, schema: pa.Schema, dataset: Dataset, images: list[Image], advance: Advance) -> None:
+def _write_parquet(path: Path, features: Any, dataset: Dataset, images: list[Image], advance: Advance) -> None:
+    schema = features.arrow_schema
     with parquet.ParquetWriter(path, schema) as writer:
         for start in range(0, len(images), IMAGES_A_GROUP):
             rows = []
             for image in images[start : start + IMAGES_A_GROUP]:
-                rows.append(_row(dataset, image))
+                rows.append(_row(dataset, image, list(features["objects"])))
                 advance()
             writer.write_table(pa.Table.from_pylist(rows, schema))
 
 
-def _row(dataset: Dataset, image: Image) -> dict:
+def _row(dataset: Dataset, image: Image, object_columns: list[str]) -> dict:
     def picture(file: str) -> dict:
         return {"bytes": dataset.read(file), "path": Path(file).name}
 
@@ -116,7 +117,7 @@ def _row(dataset: Dataset, image: Image) -> dict:
         "triplets": image.entry.get("triplets"),
         "class_mask": picture(f"masks/class/{image.name}.png"),
         "instance_mask": picture(f"masks/instance/{image.name}.png"),
-        "objects": {key: [entry[key] for entry in objects] for key in (objects[0] if objects else ())},
+        "objects": {column: [entry[column] for entry in objects] for column in object_columns},
         "camera": camera,
         "world_from_camera": None if image.world_from_camera is None else image.world_from_camera.tolist(),
     }
