@@ -105,7 +105,7 @@ def test_replay_spreads_over_shards_and_recordings(tmp_path, classes, scene_reco
     assert ComposeConfig(replay_frames=20, shard_size=8).shard_count("replay") == 3
 
 
-@pytest.mark.parametrize("frames, shards, size", [(100, 1, 128), (512_000, 4000, 128), (1_000_000, 4000, 250)])
+@pytest.mark.parametrize("frames, shards, size", [(100, 1, 128), (256_000, 2000, 128), (1_000_000, 2000, 500)])
 def test_shards_grow_where_they_would_be_too_many(frames, shards, size):
     config = ComposeConfig(replay_frames=129, recipe={"frames": frames})
     assert (config.shard_count("sampled"), config.frames_per_shard("sampled")) == (shards, size)

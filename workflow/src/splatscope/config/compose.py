@@ -12,7 +12,7 @@ from splatscope.config.section import Section
 
 Dataset = Literal["replay", "replay_paper", "sampled"]
 SHARD_SIZE = 128  # frames: minutes of work, so that a lost shard costs little and a job is worth its start
-MAX_SHARDS = 4000  # of a dataset: a workflow of 10,000 jobs works on each twice and is still planned in seconds
+MAX_SHARDS = 2000  # of a dataset: Snakemake plans some 250 jobs a second, and a workflow may work on a shard twice
 
 
 class RecipeConfig(Section):
@@ -112,7 +112,7 @@ class ComposeConfig(Section):
     """Height in pixels."""
 
     shard_size: int | None = Field(None, ge=1)
-    """Frames per shard. null: 128, and as many more as leave a dataset no more than 4,000 shards."""
+    """Frames per shard. null: 128, and as many more as leave a dataset no more than 2,000 shards."""
 
     replay_frames: int = Field(128, ge=1)
     """Frames replayed from the scene recordings, spread evenly; fewer when the recordings have fewer valid ones."""
