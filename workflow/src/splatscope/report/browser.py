@@ -23,8 +23,8 @@ _DEPTH_SHARE = 0.2  # of the bytes that thumbnails take: what depth sheets take 
 
 
 def browser(inputs: ReportInputs, config: ReportConfig) -> list[dict]:
-    """For each dataset that was made: `name`, `json` (numbers and names, see _Numbers), `thumbnails` and `depths` (base64
-    of JPEG sheets).
+    """For each dataset that was made: `name`, `json` (numbers and names, see _Numbers), and as base64 of JPEG sheets
+    `thumbnails` and `depths`.
 
     Datasets share `config.browser_frames` and `config.browser_megabytes` by their sizes. Raises InputError when a frame
     is not in the shards that the dataset is said to come from.

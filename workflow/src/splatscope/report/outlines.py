@@ -11,7 +11,7 @@ _MOST = 255  # polygons of a mask, corners of a polygon: each number is a byte
 
 
 def mask_polygons(rle: dict, tolerance_px: float = 0.5) -> list[np.ndarray]:
-    """Polygons uint8 [K, 2] (x, y in 1 / GRID of the image) round a COCO run-length mask; even-odd fill keeps its holes.
+    """Polygons uint8 [K, 2] (x, y in 1 / GRID of the image) round a COCO run-length mask; even-odd fill keeps holes.
 
     They run along the pixels' edges, simplified within `tolerance_px`; parts too small to have three corners then are
     left out, except the largest.

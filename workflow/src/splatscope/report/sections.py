@@ -11,10 +11,10 @@ from splatscope.config.report import ReportConfig
 from splatscope.files import read_json
 from splatscope.paper.published import IMAGE_QUALITY
 from splatscope.report import plots
-from splatscope.report.statistics import dataset_section
 from splatscope.report.inputs import ReportInputs
 from splatscope.report.pictures import embed, embed_file, split_panels
 from splatscope.report.reading import REASONS, evaluated_file, extract_counts, percent, read_truth
+from splatscope.report.statistics import dataset_section
 from splatscope.report.text import spread
 
 WIDE, HALF = 1280, 720  # pixels of embedded pictures

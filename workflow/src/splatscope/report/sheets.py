@@ -1,4 +1,4 @@
-"""Small pictures of frames, joined into sheets: one JPEG for many frames, which the page decodes when it is looked at."""
+"""Small pictures of frames joined into sheets, JPEGs that the page decodes when they are looked at."""
 
 from __future__ import annotations
 

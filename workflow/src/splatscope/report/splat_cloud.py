@@ -21,7 +21,7 @@ INNER = 0.99  # share of the Gaussians about the middle that must fit into the f
 
 
 def splat_clouds(inputs: ReportInputs, config: ReportConfig) -> list[dict]:
-    """Of each trained model and each extracted tool its `name`, `shown` and `total` Gaussians, and `json` for the viewer.
+    """Of each trained model and each extracted tool `name`, `shown` and `total` Gaussians, and `json` for the viewer.
 
     A model is first seen from where its recordings were filmed, a tool from its broad side. Raises InputError when a
     .ply cannot be read.
@@ -98,7 +98,7 @@ def first_view(means: np.ndarray, world_from_camera: np.ndarray | None) -> dict:
         axes = np.linalg.svd((means - centre)[:: max(1, len(means) // 20_000)], full_matrices=False)[2]
         axes *= np.sign(axes[np.arange(3), np.abs(axes).argmax(1)])[:, None]  # SVD leaves the sign open
         target, up = centre, axes[1]
-        eye = centre + 2.4 * radius * axes[2]
+        eye = centre + 1.7 * radius * axes[2]
     values = {"eye": eye, "target": target, "up": up}
     return {name: np.round(value, 4).tolist() for name, value in values.items()} | {"radius": round(radius, 4)}
 

@@ -29,8 +29,8 @@ STAGE_OF_RULE = {rule: stage for stage, rules in RULES.items() for rule in rules
 
 
 def stage_costs(benchmarks: Iterable[Path]) -> list[dict]:
-    """Of each stage with finished jobs: `name`, `jobs`, `wall_s` and `processor_s` of all of them together, the `memory_mb`
-    of the largest, and `share` of all stages' processor time, 0..1.
+    """Of each stage with finished jobs `name`, `jobs`, their `wall_s` and `processor_s` together, `memory_mb` of the
+    largest, and its `share` of all stages' processor time, 0..1.
 
     Jobs too short to be looked at count with no processor time. Raises InputError for a table that cannot be read.
     """
