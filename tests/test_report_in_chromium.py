@@ -4,9 +4,11 @@ import io
 import json
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as coco_mask
 
 import fake_results as fake
 from splatscope.annotate import annotate_dataset
@@ -67,10 +69,6 @@ def pixels(locator):
     return np.asarray(Image.open(io.BytesIO(locator.screenshot())).convert("RGB")).astype(int)
 
 
-def set_range(page, name, value):
-    page.locator(name).fill(str(value))
-
-
 def test_filters_change_which_frames_are_shown(open_report, report):
     page, coco = open_report(), report[1]
     names = {category["id"]: category["name"] for category in coco["categories"]}
@@ -81,26 +79,26 @@ def test_filters_change_which_frames_are_shown(open_report, report):
     def expect(wanted):
         shown = {annotation["image_id"] for annotation in wanted}
         assert 0 < len(shown) < FRAMES
-        assert count.inner_text() == f"{len(shown)} of {FRAMES} frames in simulated; {len(wanted)} instances match"
+        assert count.inner_text() == f"{len(shown)} of {FRAMES} frames in simulated, matching instances: {len(wanted)}"
 
-    assert count.inner_text() == f"{FRAMES} of {FRAMES} frames in simulated; {len(annotations)} instances match"
-    page.get_by_label("needle driver").uncheck()
+    assert count.inner_text() == f"{FRAMES} of {FRAMES} frames in simulated, matching instances: {len(annotations)}"
+    page.get_by_role("checkbox", name="needle driver").uncheck()
     expect([entry for entry in annotations if names[entry["category_id"]] == "grasper"])
     page.get_by_role("button", name="Show all").click()
-    set_range(page, "#browser-visibility-high", 95)
+    page.locator("#browser-visibility-high").fill("95")
     expect([entry for entry in annotations if entry["visibility"] <= 0.95])
     page.get_by_role("button", name="Show all").click()
-    set_range(page, "#browser-size-low", 5)
+    page.locator("#browser-size-high").fill("4")
     area = fake.CAMERA.width * fake.CAMERA.height
-    expect([entry for entry in annotations if entry["bbox"][2] * entry["bbox"][3] >= 0.1 * area])
-    set_range(page, "#browser-visibility-low", 100)
+    expect([entry for entry in annotations if entry["bbox"][2] * entry["bbox"][3] <= 0.03 * area])
+    page.locator("#browser-visibility-low").fill("100")
     assert page.locator("#browser-visibility-low").get_attribute("aria-valuetext") == "100\u00a0%"
     page.get_by_role("button", name="Show all").click()
     page.get_by_label("Split").select_option("validation")
     held_out = {image["id"] for image in coco["images"] if image["split"] == "val"}
     expect([entry for entry in annotations if entry["image_id"] in held_out])
-    page.get_by_label("needle driver").uncheck()
-    page.get_by_label("grasper").uncheck()
+    page.get_by_role("checkbox", name="needle driver").uncheck()
+    page.get_by_role("checkbox", name="grasper").uncheck()
     assert count.inner_text().startswith(f"0 of {FRAMES} frames") and page.locator(".cells li").count() == 0
 
 
@@ -138,11 +136,24 @@ def test_frame_view_opens_and_closes_by_keyboard(open_report):
     assert page.evaluate("document.activeElement.parentElement.getAttribute('aria-posinset')") == "2"
 
 
-def test_pointing_at_a_frame_shows_its_labels_which_can_be_taken_off(open_report):
+def test_pointing_at_a_frame_shows_its_labels_which_can_be_taken_off(open_report, report):
     page = open_report()
     page.locator(".cells li").nth(3).hover()
     preview = page.locator(".preview")
     assert "000003.png" in preview.inner_text() and preview.locator("tbody tr").count() == 2
+    annotations = [entry for entry in report[1]["annotations"] if entry["image_id"] == 4]
+    rng = np.random.default_rng(0)
+    for entry, drawn in zip(annotations, preview.locator(".mask").all(), strict=True):
+        mask = coco_mask.decode(entry["segmentation"])
+        width = 2 * mask.shape[1]
+        doubled = np.kron(mask, np.ones((2, 2), np.uint8))
+        certain = cv2.dilate(doubled, np.ones((5, 5))) == cv2.erode(doubled, np.ones((5, 5)))  # off the border
+        places = np.argwhere(certain)[rng.choice(certain.sum(), 300, replace=False)]
+        inside = drawn.evaluate(
+            "(path, points) => points.map(([y, x]) => path.isPointInFill(new DOMPoint(x, y)))",
+            ((places + 0.5) * 255 / (doubled.shape[0], width)).tolist(),
+        )
+        assert inside == (doubled[tuple(places.T)] == 1).tolist() and 0 < sum(inside) < 300
     mask = page.locator(".cells .mask").first
     assert mask.is_visible()
     cell = page.locator(".cells li").nth(1)

@@ -66,6 +66,9 @@ rule write_report:
         "results/report.html",
     log:
         "results/logs/write_report.log",
+    resources:
+        mem_mb=growing(1500),
+        runtime=growing(20),
     params:
         recordings=list(RECORDINGS.values()),
         groups=list(GROUPS),

@@ -14,7 +14,7 @@ class ReportConfig(Section):
     """Title of the page."""
     browser_frames: int = Field(default=10_000, ge=0, le=20_000)
     """Frames in the dataset browser, of all datasets together; of larger ones that many, evenly spread."""
-    browser_megabytes: float = Field(default=26, ge=1, le=500)
+    browser_megabytes: float = Field(default=26, gt=0, le=500)
     """What the browser's pictures may take of the page; with many frames, thumbnails get smaller until they fit."""
     thumbnail_width: int = Field(default=240, ge=64, le=320)
     """Width of thumbnails in pixels, where they fit."""

@@ -33,7 +33,7 @@ class DatasetBrowser {
     const { frames: held, images, name } = this.dataset;
     const all = held < images ? `${grouped(held)} frames shown here, of ${grouped(images)}` : `${grouped(held)} frames`;
     this.root.querySelector(".count").textContent =
-      `${grouped(frames.length)} of ${all} in ${name}; ${grouped(instances)} instances match`;
+      `${grouped(frames.length)} of ${all} in ${name}, matching instances: ${grouped(instances)}`;
     this.grid.root.scrollTop = 0;
     this.grid.active = 0;
     this.grid.show(this.dataset, frames, this.kind);

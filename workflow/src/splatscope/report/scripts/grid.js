@@ -37,8 +37,10 @@ class Grid {
     this.pictureHeight = (this.cellWidth * this.dataset.sheet.height) / this.dataset.sheet.width;
     this.rowHeight = this.pictureHeight + CAPTION_PX + GAP_PX;
     this.list.style.height = `${Math.ceil(this.frames.length / columns) * this.rowHeight}px`;
+    const focused = this.list.contains(document.activeElement);
     this.clear();
     this.draw();
+    if (focused) this.focus(this.active);
   }
 
   later() {
