@@ -28,14 +28,13 @@ class SplatModel {
   // Numbers of the Gaussians from the farthest to the nearest along `forward` [3]: a counting sort by depth.
   order(forward) {
     const buckets = 65536;
-    const depths = new Float32Array(this.count);
+    const depths = new Float64Array(this.count);
     let [near, far] = [Infinity, -Infinity];
     for (let i = 0; i < this.count; i++) {
       const at = 12 * i;
-      const depth = forward[0] * this.texels[at] + forward[1] * this.texels[at + 1] + forward[2] * this.texels[at + 2];
-      depths[i] = depth;
-      near = Math.min(near, depth);
-      far = Math.max(far, depth);
+      depths[i] = forward[0] * this.texels[at] + forward[1] * this.texels[at + 1] + forward[2] * this.texels[at + 2];
+      near = Math.min(near, depths[i]);
+      far = Math.max(far, depths[i]);
     }
     const scale = (buckets - 1) / (far - near || 1);
     const starts = new Uint32Array(buckets + 1);
