@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from splatscope.files import write_json
@@ -35,6 +36,7 @@ CYCLE = 100  # frames from one approach of the instruments to the next
 GALLBLADDER = 10
 ROD_MM, TIP_MM = 2.5, 5.5  # radius of an instrument's rod; from its round tip to the point where it acts
 MARGIN_MM = 1.5  # that its way to the tissue keeps from other tissue
+FROM_ANCHOR_MM = 10.0  # nearer to where an organ is fixed nobody takes hold of it, to pull it by up to 40 mm
 
 
 def liver(rng: np.random.Generator) -> TetMesh:
@@ -102,8 +104,9 @@ class Hand:
         surface, positions = self.tissue.surface(), self.tissue.positions.astype(float)
         corners = positions[surface.faces]
         normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        upwards = (normals[:, 2] > 0.3 * np.linalg.norm(normals, axis=1)) & ~self.tissue.fixed[surface.faces].any(1)
-        for face in self.rng.permutation(np.flatnonzero(upwards)):
+        upwards = normals[:, 2] > 0.3 * np.linalg.norm(normals, axis=1)
+        free = cKDTree(positions[self.tissue.fixed]).query(corners.mean(1))[0] > FROM_ANCHOR_MM
+        for face in self.rng.permutation(np.flatnonzero(upwards & free)):
             self.corners, self.spot = surface.faces[face], corners[face].mean(0)
             outwards = normals[face] / np.linalg.norm(normals[face]) + self.rng.normal(0, 0.25, 3)
             self.outwards = outwards / np.linalg.norm(outwards)
@@ -139,6 +142,16 @@ class Hand:
         return ToolState(pose, capsules, grip, closing, 5.0, 1.0, heat_point=grip, blade=blade, **more)
 
 
+def pull(rng: np.random.Generator, grasper: Hand, rod: Hand) -> np.ndarray:
+    """Where to in mm, on a way that does not bring the grasper to the rod."""
+    apart = grasper.place - rod.spot
+    while True:
+        way = rng.normal(0, 1, 3) * [12, 12, 6] + [0, 0, 12]
+        nearest = apart + way * np.clip(-(apart @ way) / (way @ way), 0, 1)
+        if np.linalg.norm(nearest) >= min(APART_MM, np.linalg.norm(apart)):
+            return way
+
+
 def play(seed: int) -> dict:
     """One scenario; the worst that was seen in it."""
     rng = np.random.default_rng([20, seed])
@@ -162,8 +175,7 @@ def play(seed: int) -> dict:
             rod.follow()
         if phase == CYCLE // 4:
             events.append(tissue.grasp("grasper"))
-            pull = rng.normal(0, 1, 3) * [12, 12, 6] + [0, 0, 12]
-            grasper.go(grasper.place + pull, rng.uniform(10, 60))
+            grasper.go(grasper.place + pull(rng, grasper, rod), rng.uniform(10, 60))
             if not invasive:
                 rod.go(rod.spot - rod.outwards * (TIP_MM + rng.uniform(0, 5)), rng.uniform(10, 60))
             else:

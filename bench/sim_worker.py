@@ -1,9 +1,12 @@
-"""An operation in a process of its own: sim_worker.py INDEX '{"width": 640, ...}'; a request asks for frames."""
+"""An operation in a process of its own: sim_worker.py INDEX '{"width": 640, ...}'; a request asks for frames, or for as
+many as there is time for (seconds)."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
+import time
 
 from peers.worker import serve
 from sim_frames import start_episode
@@ -14,8 +17,15 @@ def main() -> None:
     frames = episode.frames()
     tets = len(episode.tissue.tets)
 
+    def make(asked: dict) -> int:
+        end = time.perf_counter() + asked.get("seconds", float("inf"))
+        for made in itertools.count():
+            if made == asked.get("frames") or time.perf_counter() >= end:
+                return made
+            next(frames)
+
     def work(asked: dict):
-        return lambda: sum(1 for _ in zip(range(asked["frames"]), frames)), lambda made: {"frames": made}
+        return lambda: make(asked), lambda made: {"frames": made}
 
     serve({"tets": tets}, work)
 

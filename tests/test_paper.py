@@ -25,7 +25,7 @@ from splatscope.evaluate import evaluate_replay
 from splatscope.evaluate.replay import METRICS
 from splatscope.files import read_json, write_json, write_table
 from splatscope.paper.comparison import Aspect, Cell, Column, Comparison, Measure, Row
-from splatscope.paper.detection import detection, detection_claim
+from splatscope.paper.detection import detection, detection_claim, shortfall
 from splatscope.paper.image_quality import image_quality, image_quality_claim
 from splatscope.paper.inputs import PaperInputs
 from splatscope.paper.page import write_paper
@@ -270,7 +270,12 @@ def test_page_without_truth_has_no_mask_iou(inputs, tmp_path):
 )
 def test_verdict_on_detectors(inputs, tmp_path, gain, reach, verdict):
     write_proof(tmp_path, gain, reach)
-    assert detection_claim(replace(inputs, proof=tmp_path / "proof")).verdict == verdict
+    found = replace(inputs, proof=tmp_path / "proof")
+    assert detection_claim(found).verdict == verdict
+    said = " ".join(shortfall(found))
+    assert bool(said) == (verdict != "reproduced")
+    assert ("did not beat as many real ones in recall and mAP50" in said) == (verdict == "contradicted")
+    assert not said or "half and half. Against real frames: recall +0.050, mAP50 +0.050." in said
 
 
 @pytest.mark.parametrize(("nerfacto", "verdict"), [(10.0, "reproduced"), (60.0, "contradicted")])

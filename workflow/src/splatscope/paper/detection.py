@@ -79,6 +79,41 @@ def worth(inputs: PaperInputs) -> list[str]:
     return [f"{NAMES[name]}: {item['worth']}" for name, item in efficiency["metrics"].items()] if efficiency else []
 
 
+def shortfall(inputs: PaperInputs) -> list[str]:
+    """Why synthetic frames alone did not beat real ones, and what else was tried, in words; empty where they did."""
+    content = inputs.json("proof", "proof.json")
+    if content is None or detection_claim(inputs).verdict == "reproduced":
+        return []
+    figures, synthetic = content["detection"], content["synthetic"]
+    gains = {name: figures["synthetic_minus_real"][name]["mean"] for name in JUDGED}
+    lost = [NAMES[name] for name, gain in gains.items() if gain <= 0]
+    said = [
+        f"Synthetic frames alone did not beat as many real ones in {' and '.join(lost)}."
+        if lost
+        else "Synthetic frames alone were better in the mean, but the folds lie too far apart to be sure."
+    ]
+    spread = ", ".join(f"{figures[arm]['map50']['std'] or 0:.2f} ({arm})" for arm in ("real", "synthetic"))
+    said.append(
+        f"Between folds, which differ in the draw of {content['images']} images and in the first weights, mAP50 has a "
+        f"standard deviation of {spread}: with so few images and random weights at the start chance weighs as much as "
+        "the kind of frame."
+    )
+    others = {
+        arm: label for arm, label in (ARMS | POSE_ARMS).items() if arm in figures and arm not in ("synthetic", "real")
+    }
+    said += [f"Tried: {label}. {_against_real(figures, arm)}" for arm, label in others.items()]
+    said.append("In all of them light was varied alike: brightness, contrast, colour, blur and noise, drawn at random.")
+    if not synthetic.endswith("_restyled"):
+        said.append(f"Not among these: restyled frames, with proof.synthetic: {synthetic}_restyled.")
+    return said
+
+
+def _against_real(figures: Mapping, arm: str) -> str:
+    """How an arm stands to the real one, by the metrics that decide."""
+    gains = (f"{NAMES[name]} {figures[arm][name]['mean'] - figures['real'][name]['mean']:+.3f}" for name in JUDGED)
+    return f"Against real frames: {', '.join(gains)}."
+
+
 def segmentation(inputs: PaperInputs) -> list[dict]:
     """Rows of the same experiment with segmenters: task, arm, mIoU and the IoU of each class."""
     tasks = (inputs.json("proof", "proof.json") or {}).get("segmentation", {})

@@ -10,7 +10,7 @@ from splatscope.config.paper import PaperConfig
 from splatscope.files import write_table, write_text
 from splatscope.paper import ablation_section, figures
 from splatscope.paper.comparison import records
-from splatscope.paper.detection import detection, detection_claim, segmentation, worth
+from splatscope.paper.detection import detection, detection_claim, segmentation, shortfall, worth
 from splatscope.paper.image_quality import image_quality, image_quality_claim
 from splatscope.paper.inputs import PaperInputs
 from splatscope.paper.published import GAUSSIAN, MINIMAL, SIMUSCOPE
@@ -48,6 +48,7 @@ def write_paper(
         "styled": styled,
         "pairs": figures.replay_pairs(inputs, config),
         "methods": figures.stage_picture(inputs, "baselines", "baselines.png", config),
+        "shortfall": shortfall(inputs),
         "worth": worth(inputs),
         "segmentation": segmentation(inputs),
         "detector_pictures": figures.detector_pictures(inputs, config),

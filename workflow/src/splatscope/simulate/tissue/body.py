@@ -14,7 +14,7 @@ class TissueMaterial:
     """Elastic tissue. Raises ValueError outside the ranges that the solver handles."""
 
     young_kpa: float
-    poisson: float = 0.475
+    poisson: float = 0.48  # of what is solid: see TissueSettings.tube_poisson
     density: float = 1.05e-3  # g/mm^3
     strength_kpa: float = float("inf")  # greatest tensile (Cauchy) stress before it tears
 
@@ -24,13 +24,6 @@ class TissueMaterial:
                 raise ValueError(f"expected {name} in {low}..{high}, got {getattr(self, name)}")
         if not self.strength_kpa > 0:
             raise ValueError(f"expected a strength above 0 kPa, got {self.strength_kpa}")
-
-    @property
-    def lame_pa(self) -> tuple[float, float]:
-        """Lamé's lambda and mu in Pa."""
-        young = self.young_kpa * 1e3
-        mu = young / (2 * (1 + self.poisson))
-        return 2 * mu * self.poisson / (1 - 2 * self.poisson), mu
 
 
 @dataclass

@@ -9,6 +9,7 @@ from splatscope.simulate.tissue.body import Body
 from splatscope.simulate.tissue.colouring import by_colour, colour
 from splatscope.simulate.tissue.device_arrays import upload
 from splatscope.simulate.tissue.launches import Launches
+from splatscope.simulate.tissue.settings import TissueSettings
 from splatscope.simulate.tissue.solver_kernels import GROUP, NUMBERS, pack_tets, solve_neo_hookean
 from splatscope.simulate.tissue.topology import Topology
 from splatscope.simulate.tissue.vertex_fields import VertexFields
@@ -24,7 +25,7 @@ class Elements:
     stands at each place, `ranges` at which places (start, end) those of each colour.
     """
 
-    def __init__(self, bodies: list[Body], tets: np.ndarray, rest: np.ndarray, device: str):
+    def __init__(self, bodies: list[Body], tets: np.ndarray, rest: np.ndarray, settings: TissueSettings, device: str):
         self._device = device
         edges = (rest[tets[:, 1:]] - rest[tets[:, :1]]).swapaxes(1, 2).astype(np.float64)  # columns x1-x0, x2-x0, x3-x0
         self.volume = np.linalg.det(edges) / 6  # mm^3 [T]
@@ -35,9 +36,12 @@ class Elements:
         self.density = per_tet(lambda body: body.material.density)
         self.young_pa = per_tet(lambda body: body.material.young_kpa) * 1e3
         self.strength_pa = per_tet(lambda body: body.material.strength_kpa) * 1e3
-        mu = per_tet(lambda body: body.material.lame_pa[1])
+        poisson = per_tet(lambda body: body.material.poisson)
+        tubes = np.isin(np.concatenate([body.classes for body in bodies]), sorted(settings.tubes))
+        poisson[tubes] = np.minimum(poisson[tubes], settings.tube_poisson)
+        mu = self.young_pa / (2 * (1 + poisson))  # Lamé's
         # at small strains the energy of solve_neo_hookean has Lamé's lambda less mu (Smith et al. 2018, section 3.4)
-        bulk = per_tet(lambda body: sum(body.material.lame_pa))
+        bulk = 2 * mu * poisson / (1 - 2 * poisson) + mu
         soft = np.stack([1 / (mu * self.volume), 1 / (bulk * self.volume)], -1)
         self.colours = colour(tets, len(rest))
         self.order, ranges = by_colour(self.colours)

@@ -31,6 +31,7 @@ class TissueSettings:
     clip_apart_mm: float = 2.5  # nearer to another one no clip can be set
     clip_closing_s: float = 0.2
     tubes: frozenset[int] = frozenset({CYSTIC_DUCT, CYSTIC_ARTERY})  # classes that a clip closes: hollow, they flatten
+    tube_poisson: float = 0.46  # of them, at most: what is bent or pressed empties
 
     # mm/s of blood from each mm^2 that is cut or torn open, by class; of an artery only while its supply is open
     bleeding_mm_s: tuple[tuple[int, float], ...] = ((LIVER, 2.0), (CYSTIC_ARTERY, 300.0))

@@ -76,7 +76,7 @@ class Tissue:
             self.fields.add(name, self.rest, wp.vec3)
         for name in ("inverse_mass", "weight"):  # weight: over inertia, the share of gravity that a vertex feels
             self.fields.add(name, np.zeros(len(self.rest), np.float32), float)
-        self.elements = Elements(bodies, tets, self.rest, device)
+        self.elements = Elements(bodies, tets, self.rest, self.settings, device)
         self.heat = Heat(self.settings, self.elements, self.fields, device)
         self.bonds = BondSet(bonds, self.body_starts, device)
         self.clip_set = Clips(self.settings, device)
