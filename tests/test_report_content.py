@@ -16,7 +16,7 @@ from splatscope.annotate.coco import encode_rle
 from splatscope.config.report import ReportConfig
 from splatscope.errors import InputError
 from splatscope.files import read_json
-from splatscope.images import decode_image
+from splatscope.images import decode_image, resize_area
 from splatscope.report.browser import browser
 from splatscope.report.outlines import GRID, mask_polygons, pack_polygons
 from splatscope.report.sheets import COLUMNS, PER_SHEET, Sheets, depth_picture, fitting_width
@@ -80,6 +80,9 @@ def test_larger_datasets_are_thinned_evenly(inputs):
     assert (numbers["frames"], numbers["images"]) == (7, 30)
     assert [name[-10:-4] for name in numbers["names"]] == [f"{index:06d}" for index in (0, 5, 10, 14, 19, 24, 29)]
     assert browser(inputs, ReportConfig(browser_frames=0)) == []
+    twice = replace(inputs, datasets=inputs.datasets | {"other": inputs.datasets["sampled"]})
+    few = browser(twice, ReportConfig(browser_frames=1))
+    assert [json.loads(content["json"])["frames"] for content in few] == [1, 1]  # none is left out wholly
 
 
 def test_without_shards_there_is_no_depth(inputs, shown):
@@ -96,14 +99,15 @@ def test_shards_of_something_else_are_refused(inputs, tmp_path):
 
 def test_thumbnails_shrink_until_they_fit():
     rng = np.random.default_rng(0)
-    sample = [rng.integers(0, 256, (240, 320, 3), np.uint8) for _ in range(3)]
-    roomy = fitting_width(sample, 10, 1e9, 240)
-    tight = fitting_width(sample, 1000, 4e6, 240)
-    assert roomy == 240 and 64 <= tight < 240
+    sample = [rng.integers(0, 256, (240, 320, 3), np.uint8) for _ in range(PER_SHEET)]
+    assert fitting_width(sample, 1e6, 240) == 240 and fitting_width(sample, 1e6, 320) == 320
+    assert fitting_width(sample, 10, 240) == 64  # what nothing fits
+    tight = fitting_width(sample, 6000, 240)
+    assert 64 < tight < 240
     sheet = Sheets(tight, tight * 3 // 4)
-    for _ in range(PER_SHEET):
-        sheet.add(rng.integers(0, 256, (tight * 3 // 4, tight, 3), np.uint8))
-    assert fitting_width(sample, 1000, 10, 240) == 64  # what nothing fits
+    for image in sample:
+        sheet.add(resize_area(image, tight, tight * 3 // 4))
+    assert 3000 < len(sheet.encoded[0]) / PER_SHEET <= 6000
 
 
 def test_depth_is_bright_where_near_and_black_where_nothing_is():

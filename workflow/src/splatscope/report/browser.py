@@ -19,7 +19,6 @@ from splatscope.report.outlines import mask_polygons, pack_polygons
 from splatscope.shards import read_shard
 
 SPLITS = ("train", "val")
-_DEPTH_SHARE = 0.2  # of the bytes that thumbnails take: what depth sheets take at most
 
 
 def browser(inputs: ReportInputs, config: ReportConfig) -> list[dict]:
@@ -45,7 +44,7 @@ def _shares(images: Mapping[str, list[dict]], limit: int) -> dict[str, list[dict
     total = sum(len(entries) for entries in images.values())
     chosen = {}
     for name, entries in images.items():
-        count = len(entries) if total <= limit else len(entries) * limit // total
+        count = len(entries) if total <= limit else max(min(1, limit), len(entries) * limit // total)
         places = np.linspace(0, len(entries) - 1, count).round().astype(int)
         chosen[name] = [entries[place] for place in places]
     return chosen
@@ -68,7 +67,7 @@ class _Dataset:
         self.shards = inputs.shards.get(name, ())
         self.depth_unit = None if name in inputs.compose and not _metric(inputs) else "mm"
         raw = name.removesuffix("_restyled")
-        self.before = raw if raw != name and raw in inputs.datasets else None
+        self.before = raw if raw != name and raw in inputs.restyled else None
         self.classes = {category["id"]: category["name"] for category in coco["categories"]}
         self.labels: dict[int, list[dict]] = {image["id"]: [] for image in images}
         for annotation in coco["annotations"]:
@@ -77,7 +76,7 @@ class _Dataset:
 
     def content(self, share: float) -> dict:
         first = self.images[0]
-        width = self._thumbnail_width(share)
+        width = self._thumbnail_width(share * self.config.browser_megabytes)
         thumbnails = sheets.Sheets(width, sheets.height_of(width, first["width"], first["height"]))
         depth_width = min(sheets.DEPTH_WIDTH, width)
         depths = sheets.Sheets(depth_width, sheets.height_of(depth_width, first["width"], first["height"]))
@@ -106,13 +105,16 @@ class _Dataset:
         text = json.dumps(document, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
         return {"name": self.name, "json": text, "thumbnails": thumbnails.encoded, "depths": depths.encoded}
 
-    def _thumbnail_width(self, share: float) -> int:
+    def _thumbnail_width(self, megabytes: float) -> int:
+        """The width at which thumbnails and depths take `megabytes` of the page, judged by a sheet of frames."""
         places = np.unique(np.linspace(0, len(self.images) - 1, sheets.PER_SHEET).round().astype(int))
-        sample = [rgb for _, rgb, _ in self._pictures([self.images[place] for place in places])]
-        first = (sample[0].shape[1], sample[0].shape[0])
-        alike = [image if (image.shape[1], image.shape[0]) == first else resize_area(image, *first) for image in sample]
-        budget = 1e6 * self.config.browser_megabytes * share / (1 + _DEPTH_SHARE)
-        return sheets.fitting_width(alike, len(self.images), budget, self.config.thumbnail_width)
+        sample = list(self._pictures([self.images[place] for place in places]))
+        first = (sample[0][1].shape[1], sample[0][1].shape[0])
+        depth_size = (sheets.DEPTH_WIDTH, sheets.height_of(sheets.DEPTH_WIDTH, *first))
+        depths = [sheets.depth_picture(depth, *depth_size)[0] for _, _, depth in sample if depth is not None]
+        left = 1e6 * megabytes - len(self.images) * sheets.page_bytes(depths)
+        pictures = [resize_area(rgb, *first) for _, rgb, _ in sample]
+        return sheets.fitting_width(pictures, left / len(self.images), self.config.thumbnail_width)
 
     def _pictures(self, images: Sequence[dict]) -> Iterator[tuple[dict, np.ndarray, np.ndarray | None]]:
         """The images with their pixels uint8 [H, W, 3] and, where the shards are there, depth in mm float32 [H, W]."""

@@ -48,17 +48,20 @@ def height_of(width: int, image_width: int, image_height: int) -> int:
     return max(1, round(width * image_height / image_width))
 
 
-def fitting_width(sample: Sequence[np.ndarray], frames: int, most_bytes: float, widest: int) -> int:
-    """The largest thumbnail width at which `frames` pictures like those of `sample` (uint8 [H, W, 3]) take no more than
-    `most_bytes` of the page; the smallest of WIDTHS when none does."""
+def page_bytes(pictures: Sequence[np.ndarray]) -> float:
+    """What each of up to PER_SHEET equal pictures takes of the page: its share of a sheet in base64."""
+    return 4 / 3 * len(encode_jpeg(join(pictures), QUALITY)) / len(pictures) if pictures else 0.0
+
+
+def fitting_width(sample: Sequence[np.ndarray], most_bytes: float, widest: int) -> int:
+    """The largest thumbnail width at which pictures like those of `sample` (uint8 [H, W, 3], up to PER_SHEET) take no
+    more than `most_bytes` of the page each; the smallest of WIDTHS when none does."""
     height, width = sample[0].shape[:2]
     for candidate in WIDTHS:
-        if candidate > min(widest, max(width, WIDTHS[-1])):
-            continue
-        small = [resize_area(image, candidate, height_of(candidate, width, height)) for image in sample[:PER_SHEET]]
-        bytes_each = len(encode_jpeg(join(small), QUALITY)) / len(small)
-        if 4 / 3 * bytes_each * frames <= most_bytes:
-            return candidate
+        if candidate <= min(widest, max(width, WIDTHS[-1])):
+            size = (candidate, height_of(candidate, width, height))
+            if page_bytes([resize_area(image, *size) for image in sample]) <= most_bytes:
+                return candidate
     return WIDTHS[-1]
 
 
