@@ -2,8 +2,9 @@
 BIN := .venv/bin
 INSTALLED := .venv/installed
 CLUSTER := .venv/cluster
+EXPORTS := .venv/exports
 
-.PHONY: setup demo test test-slow test-cluster chaos chaos-smoke fuzz lint chromium bench-report config lock envs paper paper-smoke real bench-splat bench-splat-cuda bench-sim sheet-sim train-mini apt clean
+.PHONY: setup demo test test-slow test-cluster test-exports chaos chaos-smoke fuzz lint chromium bench-report config lock envs paper paper-smoke real bench-splat bench-splat-cuda bench-sim sheet-sim train-mini apt clean
 
 setup: $(INSTALLED)
 
@@ -40,7 +41,7 @@ paper-smoke: setup
 	. $(BIN)/activate && snakemake --cores all --directory results/paper_smoke paper --configfile config/paper_smoke.yaml
 
 test: setup
-	. $(BIN)/activate && pytest -n 2 -m "not slow and not cluster"
+	. $(BIN)/activate && pytest -n 2 -m "not slow and not cluster and not exports"
 
 test-slow: setup
 	. $(BIN)/activate && pytest -m slow
@@ -54,6 +55,14 @@ test-cluster: setup $(CLUSTER)/installed
 
 $(CLUSTER)/installed: envs/cluster.txt | setup
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --target $(CLUSTER) --compile-bytecode --no-deps --require-hashes -r $<
+	touch $@
+
+# YOLO exports read by ultralytics' own loader (AGPL-3.0, so it is installed apart and nothing else uses it).
+test-exports: setup $(EXPORTS)/installed
+	. $(BIN)/activate && PYTHONPATH=$(CURDIR)/$(EXPORTS) pytest -m exports tests/exports
+
+$(EXPORTS)/installed: envs/exports.txt | setup
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --target $(EXPORTS) --compile-bytecode --no-deps --require-hashes -r $<
 	touch $@
 
 # Seeded faults (kill -9, full disk, flipped bits, ...), after which the same command must give the same bytes.
@@ -115,6 +124,9 @@ lock:
 	  --no-header --overrides overrides.txt requirements.in -o requirements.txt
 	cd envs && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header --constraints requirements.txt cluster.in -o cluster.txt \
+	  $$(grep -oE '^[a-z0-9.-]+==' requirements.txt | sed 's/==//; s/^/--no-emit-package /' | sort -u)
+	cd envs && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --overrides overrides.txt --constraints requirements.txt exports.in -o exports.txt \
 	  $$(grep -oE '^[a-z0-9.-]+==' requirements.txt | sed 's/==//; s/^/--no-emit-package /' | sort -u)
 	cd envs && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header fuzz.in -o fuzz.txt

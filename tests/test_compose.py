@@ -105,6 +105,14 @@ def test_replay_spreads_over_shards_and_recordings(tmp_path, classes, scene_reco
     assert ComposeConfig(replay_frames=20, shard_size=8).shard_count("replay") == 3
 
 
+@pytest.mark.parametrize("frames, shards, size", [(100, 1, 128), (256_000, 2000, 128), (1_000_000, 2000, 500)])
+def test_shards_grow_where_they_would_be_too_many(frames, shards, size):
+    config = ComposeConfig(replay_frames=129, recipe={"frames": frames})
+    assert (config.shard_count("sampled"), config.frames_per_shard("sampled")) == (shards, size)
+    assert (config.shard_count("replay"), config.frames_per_shard("replay")) == (2, 128)
+    assert config.model_copy(update={"shard_size": 8}).frames_per_shard("sampled") == 8
+
+
 def test_replay_scales_and_undistorts_the_camera(tmp_path, classes, scene_recording):
     cameras, sensors, _ = scene_recording
     distorted = Camera(160, 128, 150.0, 150.0, 81.0, 63.0, (0.1, 0, 0, 0))

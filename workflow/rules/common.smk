@@ -162,7 +162,7 @@ def restyle_settings(variant):
     places = {
         "model": shipped(chosen.model),
         "look": shipped(chosen.look),
-        "loras": [lora.model_copy(update={"path": shipped(lora.path)}) for lora in chosen.loras],
+        "loras": tuple(lora.model_copy(update={"path": shipped(lora.path)}) for lora in chosen.loras),
     }
     return chosen.model_copy(update=places).model_dump(mode="json")
 

@@ -11,6 +11,7 @@ from splatscope import __version__
 from splatscope.errors import InputError
 
 COMMANDS = {
+    "export": "write a dataset as COCO, YOLO, VOC, BOP, CholecSeg8k, parquet, WebDataset or Croissant",
     "plan": "say what a run would take: jobs, processor and GPU hours, disk",
     "verify": "look for damaged, missing and unrecorded results, reading every byte",
 }

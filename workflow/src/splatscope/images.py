@@ -113,11 +113,15 @@ def _undistortion_maps(camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     return cv2.initUndistortRectifyMap(matrix, np.array(camera.distortion), None, matrix, size, cv2.CV_32FC1)
 
 
-def undistort(image: np.ndarray, camera: Camera) -> np.ndarray:
-    """The image as `camera.undistorted()` would have taken it (same intrinsic matrix); outside pixels are 0."""
+def undistort(image: np.ndarray, camera: Camera, *, nearest: bool = False) -> np.ndarray:
+    """The image as `camera.undistorted()` would have taken it (same intrinsic matrix); outside pixels are 0.
+
+    `nearest`: for masks and depth, whose values must not mix.
+    """
     if not camera.distortion:
         return image
-    return cv2.remap(image, *_undistortion_maps(camera), cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    between = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
+    return cv2.remap(image, *_undistortion_maps(camera), between, borderMode=cv2.BORDER_CONSTANT)
 
 
 def undistortion_valid(camera: Camera) -> np.ndarray:

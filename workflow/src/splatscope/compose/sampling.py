@@ -135,7 +135,7 @@ def sample_scene(index: int, material: Material, config: ComposeConfig, seed: in
             here[str(reason)] += 1
             continue
         rejected.update(here)
-        shard, frame = index // config.shard_size, source.frame if source else -1
+        shard, frame = index // config.frames_per_shard("sampled"), source.frame if source else -1
         return Scene(index, shard, seed_number(sequence), camera_pose, placements, recording, frame)
     reason, count = here.most_common(1)[0]
     raise InputError(
