@@ -4,7 +4,7 @@ INSTALLED := .venv/installed
 CLUSTER := .venv/cluster
 EXPORTS := .venv/exports
 
-.PHONY: setup demo test test-slow test-cluster test-exports chaos chaos-smoke fuzz lint config lock envs paper paper-smoke real bench-splat bench-splat-cuda bench-sim sheet-sim train-mini apt clean
+.PHONY: setup demo test test-slow test-cluster test-exports chaos chaos-smoke fuzz lint chromium bench-report config lock envs paper paper-smoke real bench-splat bench-splat-cuda bench-sim sheet-sim train-mini apt clean
 
 setup: $(INSTALLED)
 
@@ -20,6 +20,11 @@ $(INSTALLED): envs/requirements.txt pyproject.toml setup.py $(wildcard workflow/
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --no-deps --require-hashes -r envs/requirements.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --reinstall-package splatscope -e .
 	touch $@
+
+# What the tests look at pages with.
+chromium:
+	command -v chromium >/dev/null || \
+	  (apt-get update && apt-get install -y --no-install-recommends $$(cat envs/apt-chromium.txt))
 
 # The embedded phantom, all the way to an annotated dataset and its report.
 demo: setup
@@ -94,6 +99,10 @@ bench-sim: setup
 	test -x results/bench/peers/bin/python || $(BIN)/uv venv --quiet --python 3.11 results/bench/peers
 	$(BIN)/uv pip install --quiet --python results/bench/peers/bin/python -r bench/peers/simulators.txt
 	. $(BIN)/activate && python bench/sim_engine.py --peers results/bench/peers/bin/python
+
+# The report of 10,000 frames: its size, and how long Chromium takes to open it; results/bench/report.json.
+bench-report: setup chromium
+	. $(BIN)/activate && python bench/report_size.py --run results
 
 # 24 random frames of the simulated operations: results/simulate/contact.jpg.
 sheet-sim: setup

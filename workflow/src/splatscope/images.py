@@ -37,9 +37,9 @@ def encode_png(image: np.ndarray) -> bytes:
 
 
 def encode_jpeg(image: np.ndarray, quality: int = 88) -> bytes:
-    """JPEG of uint8 [H, W, 3] RGB."""
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+    """JPEG of uint8 [H, W, 3] RGB, or [H, W] grey."""
+    stored = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 def decode_image(content: bytes, name: str = "image", *, with_alpha: bool = False) -> np.ndarray:
