@@ -40,7 +40,9 @@ paper-smoke: setup
 	mkdir -p results/paper_smoke && cp -r config results/paper_smoke/
 	. $(BIN)/activate && snakemake --cores all --directory results/paper_smoke paper --configfile config/paper_smoke.yaml
 
+# Without Chromium (and without the right to install it) the tests of pages are skipped and say so.
 test: setup
+	-@$(MAKE) --silent chromium
 	. $(BIN)/activate && pytest -n 2 -m "not slow and not cluster and not exports"
 
 test-slow: setup
