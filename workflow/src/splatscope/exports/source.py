@@ -110,7 +110,9 @@ class Dataset:
     def __init__(self, folder: str | Path, shards_folder: str | Path | None = None, with_depth: bool = True):
         self.folder = Path(folder)
         self.with_depth = with_depth
-        self.results = Path(os.path.abspath(self.folder)).parent.parent
+        place = Path(os.path.abspath(self.folder))
+        # a dataset that was taken elsewhere has no results around it, and what lies there is not to be searched
+        self.results = place.parent.parent if place.parent.name == "dataset" else place
         self.shards_folder = Path(shards_folder) if shards_folder else self.results
         if not (self.folder / "manifest.json").is_file():
             raise InputError(
