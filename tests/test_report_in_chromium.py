@@ -147,7 +147,7 @@ def test_pointing_at_a_frame_shows_its_labels_which_can_be_taken_off(open_report
     assert "000003.png" in preview.inner_text() and preview.locator("tbody tr").count() == 2
     annotations = [entry for entry in report[1]["annotations"] if entry["image_id"] == 4]
     rng = np.random.default_rng(0)
-    for entry, drawn in zip(annotations, preview.locator(".mask").all(), strict=True):
+    for entry, drawn in zip(annotations, preview.locator("figure").first.locator(".mask").all(), strict=True):
         mask = coco_mask.decode(entry["segmentation"])
         doubled = np.kron(mask, np.ones((2, 2), np.uint8))
         core, around = (change(doubled, np.ones((5, 5))) for change in (cv2.erode, cv2.dilate))  # off the border
