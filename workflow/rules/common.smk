@@ -15,6 +15,7 @@ from splatscope.errors import InputError
 from splatscope.file_times import refuse_future
 from splatscope.files import sha256
 from splatscope.gpus import has_gpu
+from splatscope.project import shipped
 from splatscope.proof.run_list import detector_runs, segmenter_runs
 from splatscope.recordings import Role, read_recordings
 from splatscope.simulate.operation.scenario import find_scenario
@@ -143,12 +144,6 @@ def proof_files(dataset, variants, suffix):
     return [f"results/restyle/{dataset}/{variant}/{name}.{suffix}" for variant in variants for name in names]
 
 
-def shipped(path):
-    """A file or folder that a setting names: in the working directory, or among what ships with the project."""
-    ours = Path(workflow.basedir) / path
-    return str(ours) if path and not Path(path).exists() and ours.exists() else path
-
-
 @cache
 def restyle_variant(variant):
     """The section restyle, as a variant of it has it."""
@@ -158,13 +153,7 @@ def restyle_variant(variant):
 @cache
 def restyle_settings(variant):
     """The settings of a variant of restyle, paths resolved."""
-    chosen = restyle_variant(variant)
-    places = {
-        "model": shipped(chosen.model),
-        "look": shipped(chosen.look),
-        "loras": tuple(lora.model_copy(update={"path": shipped(lora.path)}) for lora in chosen.loras),
-    }
-    return chosen.model_copy(update=places).model_dump(mode="json")
+    return restyle_variant(variant).located(shipped).model_dump(mode="json")
 
 
 def weight_files(place):

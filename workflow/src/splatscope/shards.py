@@ -256,6 +256,11 @@ def verify_shard(tar_path: str | Path) -> None:
         )
 
 
+def encode_frame(frame: Frame) -> dict[str, bytes]:
+    """The members of a frame as a shard holds them, by suffix such as "rgb.png"."""
+    return dict(_encode(frame))
+
+
 def _encode(frame: Frame) -> Iterator[tuple[str, bytes]]:
     yield "rgb.png", encode_png(frame.rgb)
     yield "meta.json", json.dumps(frame.meta, sort_keys=True, allow_nan=False).encode()

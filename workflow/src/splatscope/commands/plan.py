@@ -8,17 +8,24 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 from splatscope.documents import parse_yaml
 from splatscope.errors import InputError
-
-REPOSITORY = Path(__file__).resolve().parents[4]
+from splatscope.project import REPOSITORY, settings_files
+from splatscope.terminal import add_json_option, print_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("targets", nargs="*", help="as for snakemake; by default everything")
-    parser.add_argument("--configfile", nargs="+", default=[], metavar="FILE", help="as for snakemake")
+    parser.add_argument(
+        "--configfile",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="as for snakemake (default: config/config.yaml of the working directory)",
+    )
     parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as for snakemake")
     parser.add_argument("--directory", default=".", help="working directory")
     parser.add_argument("--nodes", type=int, default=1, help="how many machines (1)")
@@ -26,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="count finished jobs as though they were still to run")
     parser.add_argument("--snakefile", default=str(REPOSITORY / "Snakefile"), help="the workflow")
     parser.add_argument("--reference", metavar="FILE", help="costs to use instead of resources/costs.json")
+    add_json_option(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -36,7 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     reference = load_costs(arguments.reference or Path(arguments.snakefile).parent / "resources" / "costs.json")
     folder = Path(arguments.directory).absolute()
-    asked = (arguments.snakefile, folder, arguments.targets, arguments.configfile, _settings(arguments.config))
+    configfiles = arguments.configfile or settings_files(folder)
+    asked = (arguments.snakefile, folder, arguments.targets, configfiles, _settings(arguments.config))
     workflow = list_jobs(*asked, cores=arguments.cores)
     work = Work(workflow, reference.episode_s, folder)
     starts = {rule: cost.start_s for rule, cost in reference.rules.items()}
@@ -44,6 +53,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.all:
         workflow = list_jobs(*asked, cores=arguments.cores, all_jobs=True)
     plan = estimate(workflow, work, {**reference.rules, **measured}, arguments.nodes, arguments.cores)
+    if arguments.json:
+        total = {"jobs": plan.jobs, "cpu_s": plan.cpu_s, "size_bytes": plan.size_bytes, "hours": plan.hours}
+        print_json({"rules": [asdict(rule) for rule in plan.rules], "measured_here": sorted(measured), **total})
+        return 0
     print(table(plan))
     print(
         f"\n{plan.hours:.2f} h on {arguments.nodes} x {arguments.cores} cores, {plan.size_bytes / 1e9:.1f} GB of disk\n"

@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from splatscope.terminal import add_json_option, print_json
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", nargs="?", type=Path, default=Path("results"), help="the folder (default: results)")
@@ -14,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="move damaged files to results/damaged; the next snakemake run makes them again",
     )
+    add_json_option(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -30,16 +33,29 @@ def run(arguments: argparse.Namespace) -> int:
     lock = claim_folder(results.absolute().parent / ".snakemake") if arguments.repair else None
     records = Records(results)
     findings = find_damage(records, every_byte=True)
-    for line in describe(findings):
-        print(line)
+    if not arguments.json:
+        for line in describe(findings):
+            print(line)
     if arguments.repair:
         mend_times(records, findings)
         repair(records, findings)
-        if findings.damaged:
+        if findings.damaged and not arguments.json:
             print(f"Moved to {results / DAMAGED}; run the same snakemake command as before to make them again.")
         lock.release()
+    broken = bool(findings.damaged or findings.missing)
+    if arguments.json:
+        print_json(
+            {
+                "recorded": findings.recorded,
+                "damaged": {str(file): reason for file, reason in findings.damaged.items()},
+                "missing": sorted(map(str, findings.missing)),
+                "unrecorded": sorted(map(str, findings.unrecorded)),
+                "sound": not broken,
+            }
+        )
+        return int(broken)
     print(
         f"{findings.recorded} recorded results: {len(findings.damaged)} damaged, {len(findings.missing)} missing; "
         f"{len(findings.unrecorded)} other files"
     )
-    return int(bool(findings.damaged or findings.missing))
+    return int(broken)

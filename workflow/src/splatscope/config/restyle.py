@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -168,6 +169,11 @@ class RestyleConfig(Section):
         "lora": {"gate": {"limit": 0.0}, "loras": [{"path": "resources/mini/lora_real.safetensors"}]},
     }
     """Settings that the target restyle_ablation compares with, each by what it changes in this section."""
+
+    def located(self, find: Callable[[str], str]) -> RestyleConfig:
+        """The same with model, look and LoRAs where `find` finds them."""
+        loras = [lora.model_copy(update={"path": find(lora.path)}) for lora in self.loras]
+        return self.model_copy(update={"model": find(self.model), "look": find(self.look), "loras": loras})
 
     def variant(self, name: str) -> RestyleConfig:
         """The settings of a variant: "default" is this section itself, see PROOF_VARIANTS and `variants`."""

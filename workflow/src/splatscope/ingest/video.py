@@ -62,6 +62,24 @@ def count_frames(source: str | Path) -> int:
         return stream.frames or round(_stated_end(container, stream) * float(stream.average_rate or 0))
 
 
+def video_facts(source: str | Path) -> dict:
+    """Width, height, codec, frames per second, frames and duration in s of a video file, by what it states, without
+    decoding it. Raises InputError when it does not open.
+    """
+    with _open(Path(source)) as container:
+        stream = container.streams.video[0]
+        rate = float(stream.average_rate or 0)
+        duration_s = round(_stated_end(container, stream), 3)
+        return {
+            "width": stream.width,
+            "height": stream.height,
+            "codec": stream.codec_context.name,
+            "fps": round(rate, 3),
+            "frames": stream.frames or round(duration_s * rate),
+            "duration_s": duration_s,
+        }
+
+
 def list_images(folder: str | Path) -> list[Path]:
     """Image files of a folder in natural order (`2.png` before `10.png`). Raises InputError when there is none."""
     images = [path for path in Path(folder).iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
