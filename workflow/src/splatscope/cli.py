@@ -13,6 +13,7 @@ from splatscope.errors import InputError
 COMMANDS = {
     "plan": "say what a run would take: jobs, processor and GPU hours, disk",
     "verify": "look for damaged, missing and unrecorded results, reading every byte",
+    "view": "look at results in a browser, try poses, set the recipe by what you see",
 }
 
 
