@@ -16,6 +16,8 @@ from splatscope.geometry import Camera, apply, invert, pose_difference
 from splatscope.shards import Frame
 from splatscope.viewer.live_render import View
 
+CONTACT_MM = 0.1  # a tip drawn to touch the tissue does so within rounding
+
 
 def broken_limits(view: View, frame: Frame, material: Material, config: ComposeConfig) -> list[str]:
     """Reasons for which `compose` rejects this scene however it came about; `frame` is the view rendered."""
@@ -87,4 +89,4 @@ def _tip_settings(tip: np.ndarray, camera: Camera, site: Composite, recipe) -> l
         return ["tip_margin"]
     # along the line of sight, as the recipe measures it
     standoff = np.linalg.norm(tip) * (site.depth[row, column] / tip[2] - 1)
-    return [] if 0 <= standoff <= recipe.max_standoff_mm else ["max_standoff_mm"]
+    return [] if -CONTACT_MM <= standoff <= recipe.max_standoff_mm + CONTACT_MM else ["max_standoff_mm"]

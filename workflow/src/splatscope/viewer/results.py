@@ -106,6 +106,20 @@ def _read_recording(folder: Path, path: Path, tools: list[str]) -> Recording:
         if f"world_from_{tool}_sensor_qw" in table
     }
     ingested = folder / "ingest" / name
-    role = Role(read_json(ingested / "ingest.json")["role"])
+    role = _read_role(ingested / "ingest.json")
     frames = table["frame"].to_numpy(np.int64)[rows]
     return Recording(name, role, camera, frames, poses[rows], sensors, ingested / "frames.tar")
+
+
+def _read_role(path: Path) -> Role:
+    content = read_json(path)
+    role = content.get("role") if isinstance(content, dict) else None
+    if role not in list(Role):
+        raise InputError(
+            path,
+            "key role",
+            found=repr(role),
+            expected=" | ".join(Role),
+            remedy="ingest the recording again: delete this file and run snakemake",
+        )
+    return Role(role)
