@@ -20,6 +20,11 @@ $(INSTALLED): envs/requirements.txt pyproject.toml setup.py $(wildcard workflow/
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --reinstall-package splatscope -e .
 	touch $@
 
+# What the tests look at pages with.
+chromium:
+	command -v chromium >/dev/null || \
+	  (apt-get update && apt-get install -y --no-install-recommends $$(cat envs/apt-chromium.txt))
+
 # The embedded phantom, all the way to an annotated dataset and its report.
 demo: setup
 	. $(BIN)/activate && snakemake --cores all

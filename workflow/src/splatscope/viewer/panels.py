@@ -14,7 +14,7 @@ from splatscope.images import resize_area
 from splatscope.viewer.recipe_sliders import RecipeSliders, add_sliders
 from splatscope.viewer.results import Results
 
-THUMBNAIL_PX = 320  # width of a recorded frame beside the picture
+THUMBNAIL_PX = 480  # width of a recorded frame beside the picture
 NOTHING, CAMERA, LIMITS = "nothing", "camera", "limits of the recipe"
 
 
@@ -86,9 +86,13 @@ class Panels:
         self._move = self._gui.add_dropdown("Move", [NOTHING, CAMERA, LIMITS])
         _on_change(self._move, lambda _: actions.move(self._move.value))
         with self._gui.add_folder("Show"):
-            self.cameras = self._gui.add_checkbox("Recorded cameras", True)
-            self.camera_volume = self._gui.add_checkbox("Where cameras are drawn", False)
-            self.tip_volume = self._gui.add_checkbox("Where tool tips are drawn", False)
+            self.cameras = self._gui.add_checkbox("Cameras", True, hint="Recorded ones: blue background, orange scene, grey test")
+            self.camera_volume = self._gui.add_checkbox(
+                "Camera volume", False, hint="Where freely drawn cameras may stand, and 300 draws"
+            )
+            self.tip_volume = self._gui.add_checkbox(
+                "Tip volume", False, hint="Where freely drawn tool tips may be in this picture, and 300 draws"
+            )
         for box in (self.cameras, self.camera_volume, self.tip_volume):
             _on_change(box, lambda _: actions.show_branches())
 

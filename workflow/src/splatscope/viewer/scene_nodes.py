@@ -124,7 +124,6 @@ class SceneNodes:
                 dragged(name, float(event.target.position[axis]))
 
             self._handles[name] = handle
-            self._server.scene.add_label(f"{node}/{name}/label", name)
         self.place_limits(recipe)
 
     def place_limits(self, recipe: RecipeConfig) -> None:
