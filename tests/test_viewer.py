@@ -41,9 +41,9 @@ def known(results):
     return np.concatenate(list(results.material.known_poses.values()))
 
 
-def recorded_view(results, row=5, lift=0.0):
+def recorded_view(results, row=5, shift_mm=(0, 0, 0)):
     scene = next(one for one in results.recordings if one.name == "scene")
-    pose = make_transform(np.eye(3), [0, 0, lift]) @ scene.world_from_sensor["needle_driver"][row]
+    pose = make_transform(np.eye(3), shift_mm) @ scene.world_from_sensor["needle_driver"][row]
     return View("scene", scene.camera, scene.world_from_camera[row], (("needle_driver", pose),))
 
 
@@ -128,16 +128,16 @@ def test_what_compose_draws_is_within_the_limits(results):
 
 
 @pytest.mark.parametrize(
-    "change, reason",
+    "change, shift_mm, reason",
     [
-        ({"min_depth_mm": 150.0, "max_depth_mm": 300.0}, "tool_too_near"),
-        ({"shaft_leaves_image": True}, "shaft_end_in_image"),
-        ({"min_area_px": 5000}, "too_few_visible_pixels"),
-        ({"min_visibility": 1.0}, "hidden"),
+        ({"min_depth_mm": 150.0, "max_depth_mm": 300.0}, (0, 0, 0), "tool_too_near"),
+        ({"shaft_leaves_image": True}, (-40, 0, 0), "shaft_end_in_image"),
+        ({"min_area_px": 5000}, (0, 0, 0), "too_few_visible_pixels"),
+        ({"min_visibility": 1.0}, (0, 0, -17), "hidden"),  # sunk into the tissue
     ],
 )
-def test_the_limit_that_is_broken_is_named(results, change, reason):
-    view = recorded_view(results, lift=-27.0 if reason == "hidden" else 0.0)  # sunk into the tissue
+def test_the_limit_that_is_broken_is_named(results, change, shift_mm, reason):
+    view = recorded_view(results, shift_mm=shift_mm)
     config = CONFIG.model_copy(update={"recipe": CONFIG.recipe.model_copy(update=change)})
     frame = render_view(view, results.material, results.classes, RenderConfig(), 1.0)
     broken = broken_limits(view, frame, results.material, config)
@@ -147,7 +147,7 @@ def test_the_limit_that_is_broken_is_named(results, change, reason):
 
 
 def test_what_only_recorded_frames_may_have_is_named(results):
-    far = recorded_view(results, lift=60.0)
+    far = recorded_view(results, shift_mm=(0, 0, 60))
     config = CONFIG.model_copy(update={"recipe": CONFIG.recipe.model_copy(update={"camera_limit_mm": 1.0})})
     moved = make_transform(np.eye(3), [0, 0, 2]) @ far.world_from_camera
     view = View("scene", far.camera, moved, far.placed)

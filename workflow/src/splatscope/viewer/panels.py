@@ -86,7 +86,7 @@ class Panels:
         self._move = self._gui.add_dropdown("Move", [NOTHING, CAMERA, LIMITS])
         _on_change(self._move, lambda _: actions.move(self._move.value))
         with self._gui.add_folder("Show"):
-            self.cameras = self._gui.add_checkbox("Cameras", True, hint="Recorded ones: blue background, orange scene, grey test")
+            self.cameras = self._gui.add_checkbox("Cameras", True, hint="Blue: background, orange: scene, grey: test")
             self.camera_volume = self._gui.add_checkbox(
                 "Camera volume", False, hint="Where freely drawn cameras may stand, and 300 draws"
             )

@@ -48,7 +48,7 @@ class Viewer:
     def __init__(
         self, server: viser.ViserServer, results: Results, config: ComposeConfig, recipe_file: Path, seed: int = 0
     ):
-        self._server, self._results, self._recipe_file, self._seed = server, results, recipe_file, seed
+        self._server, self.results, self._recipe_file, self._seed = server, results, recipe_file, seed
         self._render_config = RenderConfig()
         self._lock = threading.RLock()  # actions come from several threads
         first = next((one for one in results.recordings if one.role is Role.SCENE), results.recordings[0])
@@ -121,7 +121,7 @@ class Viewer:
 
     def _choose_frame(self, recording: str, row: int) -> None:
         with self._lock:
-            self._recording = next(one for one in self._results.recordings if one.name == recording)
+            self._recording = next(one for one in self.results.recordings if one.name == recording)
             self._row = row
             kept = self._situation.view.placed
             view = self._recorded_view()
@@ -143,13 +143,13 @@ class Viewer:
             (tool, poses[row]) for tool, poses in recording.world_from_sensor.items() if np.isfinite(poses[row]).all()
         ]
         if not placed:
-            placed = [(tool.name, self._pose_in_sight(tool, camera_pose)) for tool in self._results.material.tools[:1]]
+            placed = [(tool.name, self._pose_in_sight(tool, camera_pose)) for tool in self.results.material.tools[:1]]
         return View(recording.name, recording.camera, camera_pose, tuple(placed))
 
     def _pose_in_sight(self, tool, world_from_camera: np.ndarray) -> np.ndarray:
         """world_from_tool_sensor with the tip on the tissue in the middle of the picture."""
         camera = self._recording.camera.scaled(64, 64)
-        site = composite(self._results.material.site, [], camera, world_from_camera)
+        site = composite(self.results.material.site, [], camera, world_from_camera)
         tip = np.array([0.0, 0.0, max(float(np.median(site.depth)), 1.0)])
         rng = np.random.default_rng(0)
         for _ in range(100):
@@ -174,7 +174,7 @@ class Viewer:
     def _middle(self) -> np.ndarray:
         """The tissue in the middle of the picture, world mm."""
         pose = self._situation.view.world_from_camera
-        site = composite(self._results.material.site, [], self._recording.camera.scaled(32, 32), pose)
+        site = composite(self.results.material.site, [], self._recording.camera.scaled(32, 32), pose)
         return pose[:3, 3] + pose[:3, 2] * max(float(np.median(site.depth)), 1.0)
 
     def _look_from_camera(self, client: viser.ClientHandle) -> None:
@@ -248,11 +248,11 @@ class Viewer:
     def _draw_scene(self, index: int) -> None:
         with self._lock:
             try:
-                scene = sample_scene(index, self._results.material, self._situation.config, self._seed, Counter())
+                scene = sample_scene(index, self.results.material, self._situation.config, self._seed, Counter())
             except InputError as error:
                 self._panels.say(f"No such scene: {error.found}; to mend: {error.remedy}")
                 return
-            self._recording = next(one for one in self._results.recordings if one.name == scene.recording)
+            self._recording = next(one for one in self.results.recordings if one.name == scene.recording)
             self._row = self._recording.nearest(scene.world_from_camera)
             placed = tuple((one.tool, one.world_from_tool_sensor) for one in scene.placements)
             view = View(scene.recording, self._recording.camera, scene.world_from_camera, placed)
@@ -275,9 +275,9 @@ class Viewer:
     # the picture
 
     def _draw(self, situation: Situation, fine: bool) -> None:
-        material, start = self._results.material, time.perf_counter()
+        material, start = self.results.material, time.perf_counter()
         frame = render_view(
-            situation.view, material, self._results.classes, self._render_config, 1.0 if fine else COARSE
+            situation.view, material, self.results.classes, self._render_config, 1.0 if fine else COARSE
         )
         took_ms = 1000 * (time.perf_counter() - start)
         self._panels.show_picture(draw_layers(frame, situation.layers), caption(frame, took_ms))
@@ -286,7 +286,7 @@ class Viewer:
 
     def _draw_consequences(self, situation: Situation, frame) -> None:
         """What the recipe has to say of the view, and its volumes."""
-        view, config, material = situation.view, situation.config, self._results.material
+        view, config, material = situation.view, situation.config, self.results.material
         camera = view.camera.scaled(config.width, config.height)
         site = composite(material.site, [], camera, view.world_from_camera)
         small = replace(view, camera=camera)

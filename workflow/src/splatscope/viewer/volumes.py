@@ -86,7 +86,7 @@ def _slab(near: np.ndarray, far: np.ndarray, inside: np.ndarray) -> Surface:
     border = edges[first[counts == 1]]  # edges of one cell only
     behind = rows * columns
     walls = np.column_stack([border, border[:, ::-1] + behind])
-    quads = np.concatenate([quads, quads[:, ::-1] + behind, walls[:, ::-1]])
+    quads = np.concatenate([quads[:, ::-1], quads + behind, walls])
     faces = quads[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3)
     vertices = np.concatenate([near.reshape(-1, 3), far.reshape(-1, 3)])
     used, faces = np.unique(faces, return_inverse=True)
