@@ -2,8 +2,9 @@
 BIN := .venv/bin
 INSTALLED := .venv/installed
 CLUSTER := .venv/cluster
+EXPORTS := .venv/exports
 
-.PHONY: setup demo test test-slow test-cluster chaos chaos-smoke fuzz lint config lock envs paper paper-smoke real bench-splat bench-splat-cuda bench-sim sheet-sim train-mini apt clean
+.PHONY: setup demo test test-slow test-cluster test-exports chaos chaos-smoke fuzz lint chromium bench-report config lock envs paper paper-smoke real bench-splat bench-splat-cuda bench-sim sheet-sim train-mini apt clean
 
 setup: $(INSTALLED)
 
@@ -20,6 +21,11 @@ $(INSTALLED): envs/requirements.txt pyproject.toml setup.py $(wildcard workflow/
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --reinstall-package splatscope -e .
 	touch $@
 
+# What the tests look at pages with.
+chromium:
+	command -v chromium >/dev/null || \
+	  (apt-get update && apt-get install -y --no-install-recommends $$(cat envs/apt-chromium.txt))
+
 # The embedded phantom, all the way to an annotated dataset and its report.
 demo: setup
 	. $(BIN)/activate && snakemake --cores all
@@ -34,8 +40,10 @@ paper-smoke: setup
 	mkdir -p results/paper_smoke && cp -r config results/paper_smoke/
 	. $(BIN)/activate && snakemake --cores all --directory results/paper_smoke paper --configfile config/paper_smoke.yaml
 
+# Without Chromium (and without the right to install it) the tests of pages are skipped and say so.
 test: setup
-	. $(BIN)/activate && pytest -n 2 -m "not slow and not cluster"
+	-@$(MAKE) --silent chromium
+	. $(BIN)/activate && pytest -n 2 -m "not slow and not cluster and not exports"
 
 test-slow: setup
 	. $(BIN)/activate && pytest -m slow
@@ -49,6 +57,14 @@ test-cluster: setup $(CLUSTER)/installed
 
 $(CLUSTER)/installed: envs/cluster.txt | setup
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --target $(CLUSTER) --compile-bytecode --no-deps --require-hashes -r $<
+	touch $@
+
+# YOLO exports read by ultralytics' own loader (AGPL-3.0, so it is installed apart and nothing else uses it).
+test-exports: setup $(EXPORTS)/installed
+	. $(BIN)/activate && PYTHONPATH=$(CURDIR)/$(EXPORTS) pytest -m exports tests/exports
+
+$(EXPORTS)/installed: envs/exports.txt | setup
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --target $(EXPORTS) --compile-bytecode --no-deps --require-hashes -r $<
 	touch $@
 
 # Seeded faults (kill -9, full disk, flipped bits, ...), after which the same command must give the same bytes.
@@ -86,6 +102,10 @@ bench-sim: setup
 	$(BIN)/uv pip install --quiet --python results/bench/peers/bin/python -r bench/peers/simulators.txt
 	. $(BIN)/activate && python bench/sim_engine.py --peers results/bench/peers/bin/python
 
+# The report of 10,000 frames: its size, and how long Chromium takes to open it; results/bench/report.json.
+bench-report: setup chromium
+	. $(BIN)/activate && python bench/report_size.py --run results
+
 # 24 random frames of the simulated operations: results/simulate/contact.jpg.
 sheet-sim: setup
 	. $(BIN)/activate && snakemake --cores all results/simulate/contact.jpg
@@ -106,6 +126,9 @@ lock:
 	  --no-header --overrides overrides.txt requirements.in -o requirements.txt
 	cd envs && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header --constraints requirements.txt cluster.in -o cluster.txt \
+	  $$(grep -oE '^[a-z0-9.-]+==' requirements.txt | sed 's/==//; s/^/--no-emit-package /' | sort -u)
+	cd envs && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --overrides overrides.txt --constraints requirements.txt exports.in -o exports.txt \
 	  $$(grep -oE '^[a-z0-9.-]+==' requirements.txt | sed 's/==//; s/^/--no-emit-package /' | sort -u)
 	cd envs && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header fuzz.in -o fuzz.txt

@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,20 @@ def shared_data() -> Path:
             pytest.fail(f"{folder} is missing: CI must test on the real material")
         pytest.skip(f"{folder} is missing: tests on real material are not run")
     return folder
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Headless Chromium, driven by Playwright; WebGL is drawn by the processor."""
+    executable = shutil.which("chromium")
+    if executable is None:
+        if os.environ.get("CI"):
+            pytest.fail("Chromium is missing: run `make chromium` first")
+        pytest.skip("Chromium is not installed (`make chromium` does it): pages are not tried")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        switches = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+        browser = playwright.chromium.launch(executable_path=executable, args=switches)
+        yield browser
+        browser.close()

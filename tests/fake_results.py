@@ -269,6 +269,7 @@ def write_results(folder: Path, *, truth: bool = True, scene: bool = True, frame
         count = 40
         residuals = {"residual_mm": rng.gamma(3, 0.15, count), "residual_deg": rng.gamma(3, 0.08, count)}
         table = {"frame": np.arange(count), "time_s": np.arange(count) / 4, "valid": np.ones(count, bool)}
+        table |= pose_columns("world_from_camera", [look_at(np.array([0, 0, -80.0]), np.zeros(3), UP)] * count)
         write_table(folder / f"poses/{name}.parquet", pd.DataFrame(table | residuals))
     write_json(
         folder / "poses/poses.json",
@@ -294,6 +295,9 @@ def write_results(folder: Path, *, truth: bool = True, scene: bool = True, frame
         write_json(folder / f"sfm/{group}/sfm.json", content)
     for model in ("site", "needle_driver"):
         write_splat(folder / "splat" / model)
+        normals = rng.normal(size=(300, 3))
+        normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+        write_tool_splat(folder / "splat" / model / "model.ply", 30 * normals, normals)
     counts = [("all", 9000), ("opaque", 8100), ("centre", 3100), ("plane", 2500), ("cluster", 2300)]
     write_json(
         folder / "extract/needle_driver/extract.json",
@@ -331,6 +335,7 @@ def write_results(folder: Path, *, truth: bool = True, scene: bool = True, frame
         extracts={"needle_driver": folder / "extract/needle_driver"},
         compose={dataset: folder / f"compose/{dataset}.json" for dataset in datasets},
         datasets={"sampled": folder / "dataset/sampled"},
+        shards={"sampled": shards},
         restyled={"simulated": folder / "restyle/simulated"},
         evaluate=folder / "evaluate",
         benchmarks=benchmarks,
@@ -410,5 +415,5 @@ def write_splat(folder: Path) -> None:
 
 def write_benchmark(path: Path, seconds: float, end: float) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"s\th:m:s\tmax_rss\n{seconds:.4f}\t0:00:12\t100.0\n")
+    path.write_text(f"s\th:m:s\tmax_rss\tcpu_time\n{seconds:.4f}\t0:00:12\t100.0\t{0.8 * seconds:.4f}\n")
     os.utime(path, (end, end))

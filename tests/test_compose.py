@@ -10,8 +10,11 @@ import pytest
 from splat_samples import (
     CAMERA,
     CLASSES,
+    DIRECTION,
     SENSOR,
+    TIP,
     circling_cameras,
+    extract_report,
     plane_splat,
     tool_in_world,
     write_recording,
@@ -28,28 +31,12 @@ from splatscope.geometry import Camera, apply, invert, pose_difference, poses_fr
 from splatscope.splats.gaussians import read_ply, write_ply
 
 SMALL = {"width": 80, "height": 64}
-TIP = apply(invert(SENSOR), np.array([[-10.0, 0, 50]]))[0]
-DIRECTION = invert(SENSOR)[:3, :3] @ [1.0, 0, 0]
 
 
 @pytest.fixture
 def classes(tmp_path):
     (tmp_path / "classes.tsv").write_text(CLASSES)
     return tmp_path / "classes.tsv"
-
-
-def extract_report(path, **changes):
-    towards = circling_cameras([-10.0, 0, 50], 90, 40, (10, 80))[:, :3, 3] - [-10.0, 0, 50]
-    directions = (towards / 90) @ SENSOR[:3, :3]
-    report = {
-        "world_from_sensor": SENSOR.tolist(),
-        "tip_mm": TIP.tolist(),
-        "shaft_direction": DIRECTION.round(5).tolist(),
-        "shaft_length_mm": 70.0,
-        "view_directions": directions.round(3).tolist(),
-    }
-    path.write_text(json.dumps(report | changes))
-    return path
 
 
 def replay(folder, classes, tables, dataset="replay", tools=("needle_driver",), **config):
@@ -103,6 +90,14 @@ def test_replay_spreads_over_shards_and_recordings(tmp_path, classes, scene_reco
     assert {scene.recording for scene in scenes} == {"scene", "other"}
     assert len({scene.seed for scene in scenes}) == 20
     assert ComposeConfig(replay_frames=20, shard_size=8).shard_count("replay") == 3
+
+
+@pytest.mark.parametrize("frames, shards, size", [(100, 1, 128), (256_000, 2000, 128), (1_000_000, 2000, 500)])
+def test_shards_grow_where_they_would_be_too_many(frames, shards, size):
+    config = ComposeConfig(replay_frames=129, recipe={"frames": frames})
+    assert (config.shard_count("sampled"), config.frames_per_shard("sampled")) == (shards, size)
+    assert (config.shard_count("replay"), config.frames_per_shard("replay")) == (2, 128)
+    assert config.model_copy(update={"shard_size": 8}).frames_per_shard("sampled") == 8
 
 
 def test_replay_scales_and_undistorts_the_camera(tmp_path, classes, scene_recording):

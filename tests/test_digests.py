@@ -31,6 +31,22 @@ def test_digest_follows_imports(package, module, changes):
     assert (digest() != before) is changes
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def late():\n    from splatscope import shards\n",
+        "try:\n    pass\nexcept OSError:\n    import splatscope.shards\n",
+        "if True:\n    pass\nelse:\n    with open(''):\n        from splatscope.shards import read_shard\n",
+        "match 1:\n    case 1:\n        import splatscope.shards\n",
+    ],
+)
+def test_imports_count_wherever_they_stand(package, text):
+    folder, _ = package
+    script = folder.parent / "nested.py"
+    script.write_text(text)
+    assert folder / "shards.py" in digests.import_closure(script)
+
+
 def test_digest_does_not_depend_on_the_folder(package):
     _, digest = package
     assert digest() == digest()

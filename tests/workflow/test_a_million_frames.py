@@ -13,7 +13,7 @@ MEASURE = (  # runs its arguments; processor seconds and memory (MB) of them on 
     "used = resource.getrusage(resource.RUSAGE_CHILDREN); "
     "print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024); sys.exit(status)"
 )
-SAMPLED = {"compose": {"shard_size": 256, "recipe": {"frames": FRAMES}}}
+SAMPLED = {"compose": {"recipe": {"frames": FRAMES}}}
 RESTYLED = SAMPLED | {"restyle": {"datasets": ["sampled"]}}
 MIXED = SAMPLED | {"simulate": {"episodes": 0}}
 SIMULATED = {"simulate": {"episodes": FRAMES // 750, "scenario": "cholecystectomy"}}  # of 150 s, 5 frames a second

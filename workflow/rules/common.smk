@@ -225,6 +225,7 @@ def awaited():
 
 # with less than three shards there is none left to judge once the segmenters have learnt
 RESTYLED = [name for name in CONFIG.restyle.datasets if name in SHOWN + MIXED and len(shard_files(name, "tar")) > 2]
+BROWSED = [*SHOWN, *(f"{name}_restyled" for name in RESTYLED)]
 # parts of the paper's page that these recordings and settings allow; each is a target of its name
 PAPER_PARTS = [part for part in CONFIG.paper.parts if (RESTYLED if part == "restyle" else REPLAYS)]
 STYLE_SET = shipped(CONFIG.restyle.proof.style_frames)

@@ -17,6 +17,7 @@ with run_job(snakemake):
         extracts={tool: results / "extract" / tool for tool in params.tools},
         compose={name: results / "compose" / f"{name}.json" for name in params.datasets},
         datasets={name: results / "dataset" / name for name in params.shown},
+        shards={name: [results.parent / file for file in files] for name, files in params.shards.items()},
         episodes=[Path(file) for file in snakemake.input.episodes],
         restyled={name: results / "restyle" / name for name in params.restyled},
         evaluate=results / "evaluate",

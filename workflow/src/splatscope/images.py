@@ -37,9 +37,9 @@ def encode_png(image: np.ndarray) -> bytes:
 
 
 def encode_jpeg(image: np.ndarray, quality: int = 88) -> bytes:
-    """JPEG of uint8 [H, W, 3] RGB."""
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+    """JPEG of uint8 [H, W, 3] RGB, or [H, W] grey."""
+    stored = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 def decode_image(content: bytes, name: str = "image", *, with_alpha: bool = False) -> np.ndarray:
@@ -113,11 +113,15 @@ def _undistortion_maps(camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     return cv2.initUndistortRectifyMap(matrix, np.array(camera.distortion), None, matrix, size, cv2.CV_32FC1)
 
 
-def undistort(image: np.ndarray, camera: Camera) -> np.ndarray:
-    """The image as `camera.undistorted()` would have taken it (same intrinsic matrix); outside pixels are 0."""
+def undistort(image: np.ndarray, camera: Camera, *, nearest: bool = False) -> np.ndarray:
+    """The image as `camera.undistorted()` would have taken it (same intrinsic matrix); outside pixels are 0.
+
+    `nearest`: for masks and depth, whose values must not mix.
+    """
     if not camera.distortion:
         return image
-    return cv2.remap(image, *_undistortion_maps(camera), cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    between = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
+    return cv2.remap(image, *_undistortion_maps(camera), between, borderMode=cv2.BORDER_CONSTANT)
 
 
 def undistortion_valid(camera: Camera) -> np.ndarray:

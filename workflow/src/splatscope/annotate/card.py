@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
+import yaml
 from pycocotools import mask as coco_mask
 
 from splatscope.images import contact_sheet as join_pictures
 from splatscope.images import decode_image
 
 VISIBILITY_EDGES = np.linspace(0, 1, 11)
+DATASET_FILES = (
+    "| file | content |",
+    "|---|---|",
+    "| `images/` | the images |",
+    "| `annotations.json`, `annotations_train.json`, `annotations_val.json` | COCO: RLE masks, boxes, area; "
+    "also `visibility`, `amodal_segmentation`, `instance`, `camera_from_tool_sensor` (4x4, mm); simulated: "
+    "`camera_from_tool`, `keypoints`, and `phase` and `triplets` of each image |",
+    "| `masks/class/`, `masks/instance/` | 8-bit PNG: class id (0 background, 255 ignore), instance number |",
+    "| `labels/` + `data.yaml`, `train.txt`, `val.txt` | YOLO detection |",
+    "| `labels_segment/` | YOLO segmentation, one polygon an instance; to train, rename to `labels` |",
+    "| `poses.json` | camera intrinsics, `world_from_camera` and tool poses by image, mm, OpenCV camera axes |",
+    "| `manifest.json` | counts, settings, class table, provenance, SHA-256 of every file |",
+)
 AREA_EDGES_PERCENT = np.array([0, 0.1, 0.3, 1, 3, 10, 30, 100.0])
 # distinguishable for colour-blind readers (Okabe and Ito 2008), without black
 COLOURS = np.array([[86, 180, 233], [230, 159, 0], [0, 158, 115], [240, 228, 66], [0, 114, 178], [213, 94, 0]])
@@ -44,13 +59,23 @@ def draw_overlay(image: np.ndarray, masks: list[np.ndarray], boxes: list[list[in
     """The image uint8 [H, W, 3] with masks tinted and outlined and boxes drawn; `colours` index COLOURS."""
     picture = image.copy()
     for mask, box, index in zip(masks, boxes, colours):
-        colour = COLOURS[index % len(COLOURS)]
-        picture[mask] = (0.65 * picture[mask] + 0.35 * colour).astype(np.uint8)
-        contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(picture, contours, -1, colour.tolist(), 1)
-        x, y, width, height = (int(side) for side in box)
-        cv2.rectangle(picture, (x, y), (x + width - 1, y + height - 1), (255, 255, 255), 1)
+        draw_mask(picture, mask, index)
+        draw_box(picture, box)
     return picture
+
+
+def draw_mask(picture: np.ndarray, mask: np.ndarray, index: int) -> None:
+    """Tint and outline a mask bool [H, W] in the picture uint8 [H, W, 3] itself."""
+    colour = COLOURS[index % len(COLOURS)]
+    picture[mask] = (0.65 * picture[mask] + 0.35 * colour).astype(np.uint8)
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(picture, contours, -1, colour.tolist(), 1)
+
+
+def draw_box(picture: np.ndarray, box: Sequence[int]) -> None:
+    """Draw a box (x, y, width, height in pixels) into the picture uint8 [H, W, 3] itself."""
+    x, y, width, height = (int(side) for side in box)
+    cv2.rectangle(picture, (x, y), (x + width - 1, y + height - 1), (255, 255, 255), 1)
 
 
 def contact_sheet(folder: Path, images: list[dict], annotations: list[dict], count: int) -> np.ndarray:
@@ -66,8 +91,11 @@ def contact_sheet(folder: Path, images: list[dict], annotations: list[dict], cou
     return join_pictures(pictures, columns=min(4, len(pictures)), width=min(320, chosen[0]["width"]))
 
 
-def dataset_card(manifest: dict) -> str:
-    """README.md of the dataset, in the form of a Hugging Face dataset card."""
+def dataset_card(manifest: dict, files: Sequence[str] = DATASET_FILES, head: dict | None = None) -> str:
+    """README.md of the dataset, in the form of a Hugging Face dataset card.
+
+    `files`: the lines about what lies beside it. `head`: what else its YAML head says.
+    """
     counts, statistics, settings = manifest["counts"], manifest["statistics"], manifest["settings"]
     classes = [
         f"| {label} | {row['annotations']} | {row['images']} | {_number(row['mean_visibility'], 2)} "
@@ -90,6 +118,7 @@ def dataset_card(manifest: dict) -> str:
             "task_categories: [object-detection, image-segmentation]",
             "tags: [surgery, endoscopy, synthetic]",
             f"size_categories: [{_size_category(counts['images'])}]",
+            *(yaml.safe_dump(head, sort_keys=False).splitlines() if head else ()),
             "---",
             "",
             f"# {manifest['name']}",
@@ -127,21 +156,11 @@ def dataset_card(manifest: dict) -> str:
             *dropped,
             f"| (whole frames left out because nothing was annotated) | {counts['dropped_empty_frames']} |",
             "",
-            "Their pixels stay in `masks/`, so a mask never says background where an instrument is.",
+            "Their pixels stay in the class and instance masks, which never say background where an instrument is.",
             "",
             "## Files",
             "",
-            "| file | content |",
-            "|---|---|",
-            "| `images/` | the images |",
-            "| `annotations.json`, `annotations_train.json`, `annotations_val.json` | COCO: RLE masks, boxes, area; "
-            "also `visibility`, `amodal_segmentation`, `instance`, `camera_from_tool_sensor` (4x4, mm); simulated: "
-            "`camera_from_tool`, `keypoints`, and `phase` and `triplets` of each image |",
-            "| `masks/class/`, `masks/instance/` | 8-bit PNG: class id (0 background, 255 ignore), instance number |",
-            "| `labels/` + `data.yaml`, `train.txt`, `val.txt` | YOLO detection |",
-            "| `labels_segment/` | YOLO segmentation, a polygon for each part; to train, rename to `labels` |",
-            "| `poses.json` | camera intrinsics, `world_from_camera` and tool poses by image, mm, OpenCV camera axes |",
-            "| `manifest.json` | counts, settings, provenance, SHA-256 of every file |",
+            *files,
             "",
             "Consecutive frames look alike, so the split keeps blocks of "
             f"{settings['split_block_frames']} frames together.",
@@ -151,7 +170,7 @@ def dataset_card(manifest: dict) -> str:
             f"Licence: {settings['licence']}. Author: {settings['author']}. The licence follows the recordings that "
             "went in; state it with `annotate.licence`.",
             "",
-            "Made from these frame shards (their provenance is in `manifest.json`):",
+            "Made from these frame shards (their provenance is in the dataset's `manifest.json`):",
             "",
             *origin,
             "",

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,14 +17,14 @@ from splatscope.annotate import card, coco, yolo
 from splatscope.annotate.records import FrameRecord, read_annotations
 from splatscope.config.annotate import AnnotateConfig
 from splatscope.errors import InputError
-from splatscope.files import read_json, sha256
+from splatscope.files import read_json
+from splatscope.folders import replace_folder, store_files, work_folder
 from splatscope.images import encode_jpeg
 from splatscope.jobs import die_with_parent
 from splatscope.shards import manifest_path, read_shard
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 CARD_PICTURES = 12
-WAITING_THREADS = 8  # that wait for the disk: it stores many files in the time that it takes for one
 FOLDERS = ("images", "masks/class", "masks/instance", "labels", "labels_segment")
 LABEL_MAPS = ("class_map", "instance_map", "amodal_bits")
 
@@ -53,7 +51,7 @@ def annotate_dataset(
         data.yaml, train.txt, val.txt     for YOLO trainers
         poses.json                        camera, world_from_camera, and tool poses of every image, mm
         README.md, contact.jpg            the dataset card and its picture
-        manifest.json                     counts, statistics, provenance, SHA-256 of every other file
+        manifest.json                     counts, statistics, class table, provenance, SHA-256 of every other file
 
     An image is named `<shard>_<frame key>`, unique over all shards. `class_table` holds ids by name. Categories are the
     classes of the tools that the scene list names (`scene_list`, compose's .json) and
@@ -63,30 +61,29 @@ def annotate_dataset(
     Raises InputError for unreadable shards, frames without label maps, and shards without a single frame to keep.
     """
     out_dir = Path(out_dir)
-    work = out_dir.with_name(f".{out_dir.name}.partial")
-    shutil.rmtree(work, ignore_errors=True)
-    for folder in FOLDERS:
-        (work / folder).mkdir(parents=True)
     class_names = {identifier: label for label, identifier in class_table.items()}
-    writer = _Writer(work, config, class_names)
-    print(f"annotate {name}: {len(shards)} shards", flush=True)
-    annotate = partial(_annotate_shard, folder=work, config=config, class_names=class_names)
-    for part in _map_in_order(annotate, sorted(Path(path) for path in shards), processes):
-        writer.add(part)
-        print(
-            f"  {part.shard.name}: {len(writer.images)} images, {len(writer.annotations)} annotations so far",
-            flush=True,
-        )
-    if not writer.images:
-        raise InputError(
-            shards[0] if shards else out_dir,
-            found=f"no frame to keep ({writer.empty_frames} without annotations)",
-            expected="at least one frame",
-            remedy="set annotate.keep_empty_frames: true, or look at what render made",
-        )
-    writer.finish(name, seed, scene_list, _provenance(shards, provenance))
-    manifest = writer.write_manifest()
-    _replace_folder(work, out_dir)
+    with work_folder(out_dir) as work:
+        for folder in FOLDERS:
+            (work / folder).mkdir(parents=True)
+        writer = _Writer(work, config, class_names)
+        print(f"annotate {name}: {len(shards)} shards", flush=True)
+        annotate = partial(_annotate_shard, folder=work, config=config, class_names=class_names)
+        for part in _map_in_order(annotate, sorted(Path(path) for path in shards), processes):
+            writer.add(part)
+            print(
+                f"  {part.shard.name}: {len(writer.images)} images, {len(writer.annotations)} annotations so far",
+                flush=True,
+            )
+        if not writer.images:
+            raise InputError(
+                shards[0] if shards else out_dir,
+                found=f"no frame to keep ({writer.empty_frames} without annotations)",
+                expected="at least one frame",
+                remedy="set annotate.keep_empty_frames: true, or look at what render made",
+            )
+        writer.finish(name, seed, scene_list, _provenance(shards, provenance))
+        manifest = writer.write_manifest()
+        replace_folder(work, out_dir)
     return manifest
 
 
@@ -200,6 +197,7 @@ class _Writer:
         self.document = {
             "schema_version": SCHEMA_VERSION,
             "name": name,
+            "classes": {label: identifier for identifier, label in self.class_names.items()},
             "counts": {
                 "images": len(self.images),
                 "annotations": len(self.annotations),
@@ -222,12 +220,7 @@ class _Writer:
         (self.folder / "README.md").write_text(card.dataset_card(self.document))
 
     def write_manifest(self) -> dict:
-        paths = sorted(path for path in self.folder.rglob("*") if path.is_file())
-        with ThreadPoolExecutor(WAITING_THREADS) as pool:
-            digests = pool.map(_store, paths)
-            self.document["files"] = {
-                path.relative_to(self.folder).as_posix(): digest for path, digest in zip(paths, digests)
-            }
+        self.document["files"] = store_files(self.folder)
         _write_json(self.folder / "manifest.json", self.document)
         return self.document
 
@@ -242,13 +235,6 @@ class _Writer:
         chosen = {image["id"] for image in images}
         annotations = [annotation for annotation in self.annotations if annotation["image_id"] in chosen]
         _write_json(self.folder / file_name, coco.coco_document(images, annotations, *about))
-
-
-def _store(path: Path) -> str:
-    """Have a file safely on the disk; its SHA-256."""
-    with open(path, "rb") as handle:
-        os.fsync(handle.fileno())
-    return sha256(path)
 
 
 def choose_validation(frames: int, config: AnnotateConfig, seed: int) -> np.ndarray:
@@ -275,15 +261,6 @@ def _provenance(shards: Sequence[str | Path], extra: dict | None) -> dict:
     distinct = [statement for number, statement in enumerate(statements) if statement not in statements[:number]]
     digests = {Path(shard).name: manifest["sha256"] for shard, manifest in zip(sorted(map(str, shards)), manifests)}
     return {"shards": digests, "render": distinct, **(extra or {})}
-
-
-def _replace_folder(work: Path, out_dir: Path) -> None:
-    old = out_dir.with_name(f".{out_dir.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if out_dir.exists():
-        os.rename(out_dir, old)
-    os.rename(work, out_dir)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_json(path: Path, content) -> None:

@@ -57,7 +57,7 @@ def compose_replay(
             for instance, (tool, pose) in enumerate(source.tools.items(), start=1)
         )
         number = seed_number(frame_seed(seed, dataset, index))
-        shard = index // config.shard_size
+        shard = index // config.frames_per_shard(dataset)
         scenes.append(Scene(index, shard, number, source.world_from_camera, placements, source.recording, source.frame))
     paper = dataset == "replay_paper"
     header = SceneHeader(

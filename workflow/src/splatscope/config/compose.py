@@ -10,6 +10,10 @@ from pydantic import Field, field_validator, model_validator
 from splatscope.classes import MAX_INSTANCES
 from splatscope.config.section import Section
 
+Dataset = Literal["replay", "replay_paper", "sampled"]
+SHARD_SIZE = 128  # frames: minutes of work, so that a lost shard costs little and a job is worth its start
+MAX_SHARDS = 2000  # of a dataset: Snakemake plans some 250 jobs a second, and a workflow may work on a shard twice
+
 
 class RecipeConfig(Section):
     """How the scenes of the dataset `sampled` are drawn. Lengths in mm, angles in degrees."""
@@ -107,8 +111,8 @@ class ComposeConfig(Section):
     height: int = Field(256, ge=16)
     """Height in pixels."""
 
-    shard_size: int = Field(128, ge=1)
-    """Frames per shard."""
+    shard_size: int | None = Field(None, ge=1)
+    """Frames per shard. null: 128, and as many more as leave a dataset no more than 2,000 shards."""
 
     replay_frames: int = Field(128, ge=1)
     """Frames replayed from the scene recordings, spread evenly; fewer when the recordings have fewer valid ones."""
@@ -120,7 +124,14 @@ class ComposeConfig(Section):
     recipe: RecipeConfig = RecipeConfig()
     """The dataset `sampled`."""
 
-    def shard_count(self, dataset: Literal["replay", "replay_paper", "sampled"]) -> int:
+    def shard_count(self, dataset: Dataset) -> int:
         """Number of shards of a dataset, known before any frame is."""
-        frames = self.recipe.frames if dataset == "sampled" else self.replay_frames
-        return math.ceil(frames / self.shard_size)
+        return math.ceil(self.frame_count(dataset) / self.frames_per_shard(dataset))
+
+    def frames_per_shard(self, dataset: Dataset) -> int:
+        """Frames of every shard of a dataset but its last, which may have less."""
+        return self.shard_size or max(SHARD_SIZE, math.ceil(self.frame_count(dataset) / MAX_SHARDS))
+
+    def frame_count(self, dataset: Dataset) -> int:
+        """Frames of a dataset; a replay may have fewer (see `replay_frames`)."""
+        return self.recipe.frames if dataset == "sampled" else self.replay_frames

@@ -64,8 +64,9 @@ class Work:
         if "simulated" in dataset:
             return round(self.episode_frames)
         compose = self.config.compose
-        frames = compose.replay_frames if dataset.startswith("replay") else compose.recipe.frames
-        return max(0, min(compose.shard_size, frames - int(shard) * compose.shard_size))
+        kind = "replay" if dataset.startswith("replay") else "sampled"
+        size = compose.frames_per_shard(kind)
+        return max(0, min(size, compose.frame_count(kind) - int(shard) * size))
 
     def dataset_frames(self, dataset: str) -> float:
         """Frames of a whole dataset."""

@@ -20,6 +20,7 @@ class ReportInputs:
     extracts: Mapping[str, Path] = field(default_factory=dict)  # results/extract/<tool> by tool
     compose: Mapping[str, Path] = field(default_factory=dict)  # results/compose/<dataset>.json by dataset
     datasets: Mapping[str, Path] = field(default_factory=dict)  # results/dataset/<dataset> by dataset
+    shards: Mapping[str, Sequence[Path]] = field(default_factory=dict)  # frame shards (.tar) by dataset, for depth
     episodes: Sequence[Path] = ()  # results/simulate/episode_<number>.tar; tables and videos beside them
     restyled: Mapping[str, Path] = field(default_factory=dict)  # results/restyle/<dataset> by dataset
     evaluate: Path | None = None  # results/evaluate

@@ -3,40 +3,19 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 
 import pandas as pd
 
 from splatscope import __version__
-from splatscope.config.report import ReportConfig
 from splatscope.files import read_json
 from splatscope.report.inputs import ReportInputs
-from splatscope.report.pictures import embed, split_panels
-from splatscope.report.reading import REASONS, evaluated_file, extract_counts, percent
+from splatscope.report.reading import REASONS, extract_counts, percent
 from splatscope.report.text import duration, number
-from splatscope.summary import KEYS, benchmark_seconds
+from splatscope.summary import KEYS
 
-STAGE_OF_RULE = {
-    "write_phantom_rig": "phantom",
-    "render_phantom_recording": "phantom",
-    "ingest_recording": "ingest",
-    "reconstruct_group": "poses",
-    "solve_poses": "poses",
-    "train_splat": "splat",
-    "extract_tool": "extract",
-    "compose_replay": "compose",
-    "sample_scenes": "compose",
-    "simulate_episode": "simulate",
-    "render_shard": "render",
-    "train_segmenter": "restyle",
-    "restyle_shard": "restyle",
-    "annotate_dataset": "annotate",
-    "evaluate_replay": "evaluate",
-    "evaluate_truth": "evaluate",
-    "evaluate_restyling": "evaluate",
-}
 PACKAGES = (
     "torch",
     "numpy",
@@ -80,26 +59,9 @@ def headline(figures: Mapping) -> list[dict]:
     return [{"label": label, "value": value, "note": note} for label, value, note in tiles]
 
 
-def hero(inputs: ReportInputs, config: ReportConfig) -> dict | None:
-    """Real and synthetic of the most alike pair, to lay over each other."""
-    path = evaluated_file(inputs, "replay_best.png")
-    if path is None:
-        return None
-    content = read_json(path.with_name("replay.json"))
-    best = content["best"]
-    real, synthetic, *_ = split_panels(path, **content["overlay"])
-    return {"real": embed(real, config.jpeg_quality), "synthetic": embed(synthetic, config.jpeg_quality), "pair": best}
-
-
-def flow(inputs: ReportInputs, figures: Mapping) -> list[dict]:
-    """Stage cards: what came in, what went out, and the time of all jobs together."""
-    seconds: dict[str, float] = {}
-    for path in inputs.benchmarks:
-        rule = path.stem if path.stem in STAGE_OF_RULE else path.parent.name
-        taken = benchmark_seconds(path)
-        if rule in STAGE_OF_RULE and taken is not None:
-            stage = STAGE_OF_RULE[rule]
-            seconds[stage] = seconds.get(stage, 0) + taken
+def flow(inputs: ReportInputs, figures: Mapping, costs: Sequence[Mapping]) -> list[dict]:
+    """Stage cards: what came in, what went out, and the time of all jobs together (`stage_costs`)."""
+    seconds = {row["name"]: row["wall_s"] for row in costs}
     kept, dropped = figures["ingest.frames_kept"], figures["ingest.frames_dropped"]
     gaussians = sum(value or 0 for key, value in figures.items() if key.startswith("splat.") and "gaussians" in key)
     frames = sum(read_json(path)["frames"] for path in inputs.compose.values())
@@ -205,7 +167,7 @@ def versions() -> dict[str, str]:
 
 
 def provenance(inputs: ReportInputs) -> dict:
-    """Settings, versions, and the digests and licences of the datasets."""
+    """Settings, versions, and of each dataset its licence, digests and what its shards state about their making."""
     stated = []
     for name, folder in inputs.datasets.items():
         if (folder / "manifest.json").is_file():
@@ -218,6 +180,8 @@ def provenance(inputs: ReportInputs) -> dict:
                     "author": settings["author"],
                     "files": len(manifest["files"]),
                     "digest": manifest["files"]["annotations.json"],
+                    "shards": len(manifest["provenance"].get("shards", {})),
+                    "made_by": manifest["provenance"].get("render", []),
                 }
             )
     return {"stated": dict(inputs.provenance), "versions": versions(), "datasets": stated}

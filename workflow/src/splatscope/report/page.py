@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jinja2
 
 from splatscope.config.report import ReportConfig
 from splatscope.files import read_json, write_text
-from splatscope.report import operations, overview, restyling, sections, text
+from splatscope.report import browser, operations, overview, restyling, sections, splat_cloud, stage_costs, text
 from splatscope.report.inputs import ReportInputs
 
 _FOLDER = Path(__file__).parent
+SCRIPTS = ("numbers", "compare", "dataset", "pictures", "grid", "frame_view", "filters", "browser", "splat_model")
+SCRIPTS += ("splat_shaders", "splat_view")  # in the order in which they use each other
 
 
 def write_report(inputs: ReportInputs, config: ReportConfig, out: str | Path) -> None:
@@ -22,29 +24,33 @@ def write_report(inputs: ReportInputs, config: ReportConfig, out: str | Path) ->
     when a file that is there cannot be read.
     """
     figures = read_json(inputs.summary)
+    costs = stage_costs.stage_costs(inputs.benchmarks)
     content = {
         "title": config.title,
         "figures": figures,
         "headline": overview.headline(figures),
-        "hero": overview.hero(inputs, config),
-        "flow": overview.flow(inputs, figures),
+        "flow": overview.flow(inputs, figures, costs),
+        "browser": browser.browser(inputs, config),
         "recordings": sections.recordings(inputs, config),
         "poses": sections.poses(inputs),
         "splats": sections.splats(inputs, config),
+        "clouds": splat_cloud.splat_clouds(inputs, config),
         "extracts": sections.extracts(inputs, config),
         "replay": sections.replay(inputs, config),
         "simulated": operations.simulated(inputs, config),
         "restyled": restyling.restyled(inputs, config),
         "datasets": sections.datasets(inputs, config),
+        "costs": costs,
         "left_out": overview.left_out(inputs),
         "provenance": overview.provenance(inputs),
         "keys": overview.keys(figures),
     }
-    write_text(out, render_page(_FOLDER / "report.html", content))
+    write_text(out, render_page(_FOLDER / "report.html", content, SCRIPTS))
 
 
-def render_page(template: Path, content: Mapping) -> str:
-    """A page of the report's look: `template` with `content`, its style sheet and its script, all in one text."""
+def render_page(template: Path, content: Mapping, scripts: Sequence[str] = ()) -> str:
+    """A page of the report's look: `template` with `content`, its style sheet, and these of its scripts, all in one
+    text."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([template.parent, _FOLDER]),
         autoescape=True,
@@ -53,5 +59,10 @@ def render_page(template: Path, content: Mapping) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": text.number, "spread": text.spread, "duration": text.duration}
-    assets = {name: (_FOLDER / f"report.{name}").read_text() for name in ("css", "js")}
-    return environment.get_template(template.name).render({**content, **assets})
+    style = (_FOLDER / "report.css").read_text()
+    if scripts:
+        style += (_FOLDER / "interactive.css").read_text()
+    # one function around all, so that their names stay among themselves
+    joined = "".join((_FOLDER / "scripts" / f"{name}.js").read_text() for name in scripts)
+    script = f'(() => {{\n"use strict";\n{joined}}})();' if scripts else ""
+    return environment.get_template(template.name).render({**content, "css": style, "js": script})

@@ -1,4 +1,4 @@
-"""Pictures for the page: embedded as data, small, and labels as vector overlays."""
+"""Pictures for the page: embedded as data, small."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import base64
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from splatscope.images import decode_image, encode_jpeg, resize_area
 
@@ -47,20 +45,3 @@ def split_panels(path: Path, panels: int, gap_px: int) -> list[np.ndarray]:
     image = decode_image(path.read_bytes(), str(path))
     width = (image.shape[1] - gap_px * (panels - 1)) // panels
     return [image[:, number * (width + gap_px) : number * (width + gap_px) + width] for number in range(panels)]
-
-
-def outline_path(rle: dict, tolerance_px: float = 0.5) -> str:
-    """SVG path data of a COCO run-length mask, in pixel coordinates; even-odd fill keeps its holes.
-
-    Contours run along pixel edges (the mask is doubled for that) and are simplified within `tolerance_px`.
-    """
-    mask = coco_mask.decode(rle)
-    doubled = np.kron(np.pad(mask, 1), np.ones((2, 2), np.uint8))
-    contours, _ = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    parts = []
-    for contour in contours:
-        points = cv2.approxPolyDP(contour, 2 * tolerance_px, True)[:, 0]
-        if len(points) >= 3:
-            steps = [f"{(x + 0.5) / 2 - 1:.4g} {(y + 0.5) / 2 - 1:.4g}" for x, y in points]
-            parts.append("M" + "L".join(steps) + "Z")
-    return "".join(parts)

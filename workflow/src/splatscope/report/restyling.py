@@ -11,7 +11,7 @@ from splatscope.config.report import ReportConfig
 from splatscope.files import read_json
 from splatscope.images import decode_image
 from splatscope.report.inputs import ReportInputs
-from splatscope.report.pictures import embed, embed_file
+from splatscope.report.pictures import embed
 
 LABELS = {
     "raw": "before restyling",
@@ -22,7 +22,7 @@ LABELS = {
 
 
 def restyled(inputs: ReportInputs, config: ReportConfig) -> list[dict]:
-    """For each restyled dataset a frame to slide over, more frames, the video, and the table of figures."""
+    """For each restyled dataset frames before and after, the video, and the table of figures."""
     if inputs.evaluate is None:
         return []
     return [
@@ -34,15 +34,11 @@ def restyled(inputs: ReportInputs, config: ReportConfig) -> list[dict]:
 def _dataset(name: str, folder: Path, figures_json: Path, config: ReportConfig) -> dict:
     figures = read_json(figures_json)
     strip = folder / "before_after.jpg"
-    before, after = (
-        row[:, : row.shape[1] // figures["strip_columns"]]
-        for row in np.vsplit(decode_image(strip.read_bytes(), str(strip)), 2)
-    )
+    rows = np.vsplit(decode_image(strip.read_bytes(), str(strip)), 2)
+    before, after = (np.hsplit(row, figures["strip_columns"]) for row in rows)
     return {
         "name": name,
-        "before": embed(before, config.jpeg_quality),
-        "after": embed(after, config.jpeg_quality),
-        "strip": embed_file(strip, config.jpeg_quality),
+        "pairs": [[embed(picture, config.jpeg_quality) for picture in pair] for pair in zip(before, after)],
         "video": base64.b64encode((folder / "before_after.mp4").read_bytes()).decode("ascii"),
         "figures": figures,
         "rows": [row | {"label": LABELS[row["variant"]]} for row in figures["rows"]],

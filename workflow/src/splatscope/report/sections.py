@@ -11,10 +11,10 @@ from splatscope.config.report import ReportConfig
 from splatscope.files import read_json
 from splatscope.paper.published import IMAGE_QUALITY
 from splatscope.report import plots
-from splatscope.report.gallery import dataset_section
 from splatscope.report.inputs import ReportInputs
 from splatscope.report.pictures import embed, embed_file, split_panels
 from splatscope.report.reading import REASONS, evaluated_file, extract_counts, percent, read_truth
+from splatscope.report.statistics import dataset_section
 from splatscope.report.text import spread
 
 WIDE, HALF = 1280, 720  # pixels of embedded pictures
@@ -204,7 +204,7 @@ def replay(inputs: ReportInputs, config: ReportConfig) -> dict | None:
 
 
 def datasets(inputs: ReportInputs, config: ReportConfig) -> list[dict]:
-    """Gallery and statistics of each dataset."""
+    """Statistics of each dataset."""
     return [
         dataset_section(name, folder, config)
         for name, folder in inputs.datasets.items()

@@ -1,4 +1,4 @@
-"""The dataset's pictures with switchable labels, and its statistics."""
+"""Counts and distributions of a dataset."""
 
 from __future__ import annotations
 
@@ -10,30 +10,22 @@ from pycocotools import mask as coco_mask
 
 from splatscope.config.report import ReportConfig
 from splatscope.files import read_json
-from splatscope.images import decode_image, to_uint8
+from splatscope.images import to_uint8
 from splatscope.report import plots
-from splatscope.report.pictures import embed, outline_path
+from splatscope.report.pictures import embed
 
 COVERAGE_WIDTH = 160  # pixels of the map of where instruments are
 
 
 def dataset_section(name: str, folder: Path, config: ReportConfig) -> dict:
-    """Counts, gallery and plots of a dataset folder made by annotate."""
+    """Counts and plots of a dataset folder made by annotate."""
     manifest, coco = read_json(folder / "manifest.json"), read_json(folder / "annotations.json")
     statistics = manifest["statistics"]
-    by_image: dict[int, list[dict]] = {}
-    for annotation in coco["annotations"]:
-        by_image.setdefault(annotation["image_id"], []).append(annotation)
-    categories = {category["id"]: category["name"] for category in coco["categories"]}
     return {
         "name": name,
         "counts": manifest["counts"],
         "sizes": statistics["image_sizes"],
         "classes": statistics["classes"],
-        "frames": [
-            _gallery_frame(image, by_image.get(image["id"], []), categories, folder, config)
-            for image in _evenly(coco["images"], config.gallery_frames)
-        ],
         "plots": {
             "Visibility of the instances": plots.histogram_plot(
                 statistics["visibility"]["edges"], statistics["visibility"]["counts"], "visible fraction", "instances"
@@ -49,35 +41,6 @@ def dataset_section(name: str, folder: Path, config: ReportConfig) -> dict:
             ),
         },
         "coverage": _coverage(coco, config) if coco["annotations"] else None,
-    }
-
-
-def _evenly(items: list, count: int) -> list:
-    if not items or not count:
-        return []
-    return [items[index] for index in np.unique(np.linspace(0, len(items) - 1, count).round().astype(int))]
-
-
-def _gallery_frame(image: dict, annotations: list[dict], categories: dict, folder: Path, config: ReportConfig) -> dict:
-    pixels = decode_image((folder / image["file_name"]).read_bytes(), image["file_name"])
-    # a mask is drawn at the size shown: finer outlines would only make the page bigger
-    tolerance = max(0.4, 0.4 * image["width"] / config.thumbnail_width)
-    return {
-        "name": Path(image["file_name"]).stem,
-        "width": image["width"],
-        "height": image["height"],
-        "picture": embed(pixels, config.jpeg_quality, config.thumbnail_width),
-        "labels": [
-            {
-                "class": categories[annotation["category_id"]],
-                "colour": (annotation["instance"] - 1) % 6 + 1,
-                "visible": outline_path(annotation["segmentation"], tolerance),
-                "amodal": outline_path(annotation["amodal_segmentation"], tolerance),
-                "box": annotation["bbox"],
-                "visibility": annotation["visibility"],
-            }
-            for annotation in annotations
-        ],
     }
 
 
