@@ -60,7 +60,12 @@ def test_roles_and_classes_can_be_said(recordings, tmp_path, capsys):
     assert cli.main(["init", str(recordings), "--directory", str(tmp_path), *said]) == 0
     assert '"role": "test"' in capsys.readouterr().out
     assert load_config(tmp_path / "config/config.yaml").compose.tool_classes == {"needle_driver": "grasper"}
-    for wrong in (["--role", "img_43=tset"], ["--role", "nobody=test"], ["--class", "needle_driver=spoon"], ["--role", "x"]):
+    for wrong in (
+        ["--role", "img_43=tset"],
+        ["--role", "nobody=test"],
+        ["--class", "needle_driver=spoon"],
+        ["--role", "x"],
+    ):
         assert cli.main(["init", str(recordings), "--yes", "--directory", str(tmp_path / "other"), *wrong]) == 2
         assert not (tmp_path / "other").exists()
 

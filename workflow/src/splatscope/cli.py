@@ -30,7 +30,7 @@ exit codes:
      bytes differ (regenerate), a job failed (run)
   2  not done: the command line or an input cannot be used; standard error says what, where and how to mend it
 
-Every command but run prints JSON for scripts with --json; keys only ever come to it.
+Every command but run and view prints JSON for scripts with --json; keys only ever come to it.
 """
 SHELLS = ("bash", "zsh", "fish")
 
