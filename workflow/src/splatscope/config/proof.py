@@ -34,9 +34,8 @@ class DetectionConfig(Section):
     """Passes over a training set of `proof.images` images. Smaller and larger sets get as many steps, not passes."""
     batch: int = Field(default=4, ge=2)
     """Images in a training step."""
-    learning_rate: float = Field(default=1e-3, gt=0)
-    """Learning rate of AdamW at its highest; it rises over the first tenth of the steps and falls as a cosine. At 3e-3
-    some trainings never leave their first plateau."""
+    learning_rate: float = Field(default=3e-3, gt=0)
+    """Learning rate of AdamW at its highest; it rises over the first tenth of the steps and falls as a cosine."""
     weight_decay: float = Field(default=5e-4, ge=0)
     """Weight decay of AdamW."""
     min_confidence: float = Field(default=0.001, ge=0, lt=1)
