@@ -28,8 +28,8 @@ SIZES = {"yolox_nano": "n", "yolox_tiny": "t"}
 LEVELS = 255.0  # the network sees 0..255
 WARM_UP = 0.1  # share of the steps
 LAST_RATE = 0.02  # share of the learning rate at the end
-# AdamW's usual 0.999 remembers the huge gradients of the first steps for a thousand more, and hardly moves meanwhile: some
-# trainings of 960 steps did not leave their first plateau.
+# AdamW's usual 0.999 remembers the huge gradients of the first steps for a thousand more and hardly moves meanwhile:
+# some trainings of 960 steps did not leave their first plateau.
 BETAS = 0.9, 0.99
 BATCH_NORM_MOMENTUM = 0.1  # YOLOX's own 0.03 is for long trainings: after some hundred steps its averages lag behind
 MAX_DETECTIONS = 100  # as COCO counts them
