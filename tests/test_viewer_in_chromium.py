@@ -1,4 +1,5 @@
-"""The viewer's page in headless Chromium: it draws the splat, follows a gizmo, changes layers, and saves a recipe."""
+"""The viewer's page in headless Chromium: it draws the splat, follows a gizmo, changes layers, saves a recipe, and lets
+no stranger in. All waits are for something to happen: a page drawn by the processor is slow."""
 
 import io
 import time
@@ -20,7 +21,10 @@ from splatscope.viewer.scene_nodes import GIZMO_MM, HANDLE_MM
 from splatscope.viewer.viewer import Viewer
 from viewer_material import CONFIG, write_viewable
 
-WAIT_S = 120  # a page drawn by the processor, on a machine that is busy
+WAIT_S = 240  # a page drawn by the processor, on a machine that is busy
+ARROW_HUES = np.array([[1, -1, 0], [-1, 1, 0], [-1, 0, 1]])  # of x, y and z: nothing else here is as red, green, blue
+
+pytestmark = pytest.mark.timeout(5 * WAIT_S)
 
 
 def wait_for(condition, what):
@@ -49,17 +53,17 @@ class Page:
 
     def picture(self):
         """The rendered picture, as the page shows it."""
-        return np.asarray(Image.open(io.BytesIO(self.page.locator("img").first.screenshot())).convert("RGB")).astype(
-            int
-        )
+        return pixels(self.page.locator("img").first.screenshot())
 
     def settled(self):
         """Wait for the fine picture of the newest situation."""
         self.page.get_by_text(f"{CAMERA.width} x {CAMERA.height},").wait_for()
         return self.picture()
 
-    def pixels(self):
-        return _pixels(self.canvas)
+    def stands_at_start(self):
+        """Whether the page looks from where the viewer has it begin."""
+        start = np.array(self.server.initial_camera.position)
+        return self.server.get_clients() and np.allclose(self.client.camera.position, start, atol=0.01)
 
     def to_screen(self, point):
         """Where a point of the world is on the page, in pixels."""
@@ -75,17 +79,18 @@ class Page:
         return self.to_screen(origin + 10 * world_from_gizmo[:3, axis]) - self.to_screen(origin)
 
     def drag_arrow(self, world_from_gizmo, axis, by_mm, length_mm):
-        """Pull an arrow of a gizmo, by mouse, along its axis."""
+        """Pull an arrow of a gizmo, by mouse, along its axis, once it is there."""
         direction = world_from_gizmo[:3, axis]
         start = world_from_gizmo[:3, 3] + 0.7 * length_mm * direction
         first, last = self.to_screen(start), self.to_screen(start + by_mm * direction)
-        mouse = self.page.mouse
+        spot = {"x": first[0] - 4, "y": first[1] - 4, "width": 8, "height": 8}
+        wait_for(lambda: (pixels(self.page.screenshot(clip=spot)) @ ARROW_HUES[axis] > 120).any(), "the arrow")
+        mouse, before = self.page.mouse, self.viewer.situation
         mouse.move(*first)
-        self.page.wait_for_timeout(300)
         mouse.down()
+        wait_for(lambda: self.viewer.situation is not before, "the arrow to be grasped")
         for share in np.linspace(0.2, 1, 5):
             mouse.move(*(first + share * (last - first)))
-            self.page.wait_for_timeout(100)
         mouse.up()
 
     def pose_of(self, name):
@@ -108,26 +113,36 @@ def view(chromium, results, tmp_path):
     server = LocalServer("127.0.0.1", 0)
     viewer = Viewer(server, results, CONFIG, tmp_path / "recipe.yaml")
     context = chromium.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(1000 * WAIT_S)
+    said, failures, fetched = [], [], []
+    context.on("console", lambda message: said.append(message))
+    context.on("weberror", lambda error: failures.append(str(error.error)))
+    context.on("request", lambda request: fetched.append(request.url))
     page = context.new_page()
-    page.set_default_timeout(1000 * WAIT_S)
-    complaints, fetched = [], []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: fetched.append(request.url))
     page.goto(server.url)
     page.get_by_text("80 x 64").wait_for()
-    wait_for(server.get_clients, "the page's camera")
-    yield Page(page, server, viewer, tmp_path / "recipe.yaml")
+    view = Page(page, server, viewer, tmp_path / "recipe.yaml")
+    wait_for(view.stands_at_start, "the page's camera")
+    yield view
+    failures += [message.text for message in said if message.type == "error" and not is_of_flat_corners(message)]
     context.close()
     viewer.stop()
     server.stop()
-    assert complaints == []
+    assert failures == []
     assert [url for url in fetched if not url.startswith((server.url, "data:", "blob:"))] == []
+
+
+def is_of_flat_corners(message):
+    """viser gives a Gaussian's four corners two coordinates; three.js looks for the third and then never culls them,
+    which is right. Of any other geometry the same words are a fault of ours."""
+    return "Computed radius is NaN" in message.text and any(
+        argument.evaluate("value => value?.attributes?.position?.itemSize === 2") for argument in message.args
+    )
 
 
 def test_the_page_draws_the_splat(view):
     # the plane is (0.7, 0.3, 0.3), the ground of the page grey
-    wait_for(lambda: (view.pixels() @ [1, -1, 0] > 40).mean() > 0.1, "a reddish plane")
+    wait_for(lambda: (pixels(view.canvas.screenshot()) @ [1, -1, 0] > 40).mean() > 0.1, "a reddish plane")
     assert view.page.get_by_text("needle driver:").count() == 1
     assert view.page.get_by_text("Frame 18 of scene (scene), as recorded").is_visible()
 
@@ -137,11 +152,11 @@ def test_a_dragged_tool_moves_and_its_picture_with_it(view):
     gizmo = view.pose_of("/move/0")
     axis = int(np.argmax([np.linalg.norm(view.arrow(gizmo, axis)) for axis in range(3)]))
     view.drag_arrow(gizmo, axis, 12, GIZMO_MM)
-    wait_for(lambda: view.viewer.situation.view.placed[0][1] is not start, "the tool's new pose")
-    wait_for(lambda: changed(before, view.settled()) > 0.01, "another picture")
+    wait_for(lambda: pose_difference(start, view.viewer.situation.view.placed[0][1])[0] > 4, "the tool's new pose")
+    wait_for_picture(view, before, 0.01)
     end = view.viewer.situation.view.placed[0][1]
     distance, angle = pose_difference(start, end)
-    assert 4 < distance < 30 and angle < 1e-3
+    assert distance < 30 and angle < 1e-3
     assert (end - start)[:3, 3] @ gizmo[:3, axis] > 0.95 * distance
 
 
@@ -183,7 +198,8 @@ def test_a_recipe_is_dragged_drawn_and_saved(view):
     assert np.allclose(view.viewer.situation.view.placed[0][1], scene.placements[0].world_from_tool_sensor)
 
 
-def test_pages_of_others_may_not_connect(view):
+def test_pages_of_others_may_not_connect_and_a_second_window_may(view):
+    with_masks = view.settled()
     stranger = view.page.context.browser.new_page()
     stranger.goto("data:text/html,<p>elsewhere</p>")
     outcome = stranger.evaluate(
@@ -198,6 +214,12 @@ def test_pages_of_others_may_not_connect(view):
     )
     stranger.close()
     assert outcome == [1008, 0]
+    second = view.page.context.new_page()
+    second.goto(view.server.url)
+    second.get_by_text("80 x 64").wait_for()
+    second.get_by_label("Masks").uncheck()
+    wait_for_picture(view, with_masks, 0.003)
+    assert not view.page.get_by_label("Masks").is_checked()
 
 
 def changed(before, after):
@@ -210,5 +232,6 @@ def wait_for_picture(view, before, share):
     return wait_for(lambda: [view.picture()] if changed(before, view.picture()) > share else None, "a picture")[0]
 
 
-def _pixels(locator):
-    return np.asarray(Image.open(io.BytesIO(locator.screenshot())).convert("RGB")).astype(int)
+def pixels(screenshot):
+    """int [H, W, 3]"""
+    return np.asarray(Image.open(io.BytesIO(screenshot)).convert("RGB")).astype(int)

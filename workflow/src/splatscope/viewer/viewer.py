@@ -246,12 +246,12 @@ class Viewer:
         self._pictures.put(self._situation)
 
     def _draw_scene(self, index: int) -> None:
+        try:  # without the lock: it may take seconds, and gizmos wait for the lock on the event loop
+            scene = sample_scene(index, self.results.material, self._situation.config, self._seed, Counter())
+        except InputError as error:
+            self._panels.say(f"No such scene: {error.found}; to mend: {error.remedy}")
+            return
         with self._lock:
-            try:
-                scene = sample_scene(index, self.results.material, self._situation.config, self._seed, Counter())
-            except InputError as error:
-                self._panels.say(f"No such scene: {error.found}; to mend: {error.remedy}")
-                return
             self._recording = next(one for one in self.results.recordings if one.name == scene.recording)
             self._row = self._recording.nearest(scene.world_from_camera)
             placed = tuple((one.tool, one.world_from_tool_sensor) for one in scene.placements)
@@ -259,8 +259,7 @@ class Viewer:
             self._situation = replace(self._situation, view=view)
             self._stand()
             self._show_recorded()
-            tools = len(placed)
-            self._panels.say(f"Scene {index} as compose draws it (seed {self._seed}): {tools} tools")
+        self._panels.say(f"Scene {index} as compose draws it (seed {self._seed}): {len(placed)} tools")
 
     def _save(self) -> None:
         with self._lock:
