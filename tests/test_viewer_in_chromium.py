@@ -52,13 +52,26 @@ class Page:
         return self.page.locator("canvas").first
 
     def picture(self):
-        """The rendered picture, as the page shows it."""
-        return pixels(self.page.locator("img").first.screenshot())
+        """The rendered picture that the page shows, int [H, W, 3]; None while it is a coarse one."""
+        size, values = self.page.locator("img").first.evaluate(
+            """image => {
+                 const canvas = document.createElement("canvas");
+                 [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+                 const context = canvas.getContext("2d");
+                 context.drawImage(image, 0, 0);
+                 const all = [0, 0, canvas.width, canvas.height];
+                 return [[canvas.height, canvas.width], Array.from(context.getImageData(...all).data)];
+               }"""
+        )
+        return np.reshape(values, (*size, 4))[..., :3] if size == [CAMERA.height, CAMERA.width] else None
 
     def settled(self):
-        """Wait for the fine picture of the newest situation."""
-        self.page.get_by_text(f"{CAMERA.width} x {CAMERA.height},").wait_for()
-        return self.picture()
+        """Wait for a fine picture."""
+        return wait_for(lambda: [picture for picture in [self.picture()] if picture is not None], "a picture")[0]
+
+    def ground(self):
+        """What stands between the panels, int [H, W, 3]."""
+        return pixels(self.page.screenshot(clip=self.canvas.bounding_box()))
 
     def stands_at_start(self):
         """Whether the page looks from where the viewer has it begin."""
@@ -142,7 +155,7 @@ def is_of_flat_corners(message):
 
 def test_the_page_draws_the_splat(view):
     # the plane is (0.7, 0.3, 0.3), the ground of the page grey
-    wait_for(lambda: (pixels(view.canvas.screenshot()) @ [1, -1, 0] > 40).mean() > 0.1, "a reddish plane")
+    wait_for(lambda: (view.ground() @ [1, -1, 0] > 40).mean() > 0.1, "a reddish plane")
     assert view.page.get_by_text("needle driver:").count() == 1
     assert view.page.get_by_text("Frame 18 of scene (scene), as recorded").is_visible()
 
@@ -228,8 +241,10 @@ def changed(before, after):
 
 
 def wait_for_picture(view, before, share):
-    """The picture, once more than this share of it differs."""
-    return wait_for(lambda: [view.picture()] if changed(before, view.picture()) > share else None, "a picture")[0]
+    """The fine picture, once more than this share of it differs."""
+    return wait_for(lambda: [after for after in [view.settled()] if changed(before, after) > share], "another picture")[
+        0
+    ]
 
 
 def pixels(screenshot):
