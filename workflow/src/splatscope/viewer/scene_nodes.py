@@ -115,7 +115,6 @@ class SceneNodes:
                 active_axes=tuple(index == axis for index in range(3)),
                 disable_sliders=True,
                 disable_rotations=True,
-                depth_test=False,
                 visible=False,
             )
 
@@ -154,7 +153,7 @@ class SceneNodes:
         add_splat(self._server, f"/move/{key}/{name}", local, invert(sensor_from_tip) @ self._tool_views(name))
 
     def _add_gizmo(self, key: int | str, dragged: Callable[[np.ndarray], None]) -> None:
-        gizmo = self._server.scene.add_transform_controls(f"/move/{key}", GIZMO_MM, depth_test=False)
+        gizmo = self._server.scene.add_transform_controls(f"/move/{key}", GIZMO_MM)
         off = key != self._active
         gizmo.disable_axes = gizmo.disable_sliders = gizmo.disable_rotations = off
 
