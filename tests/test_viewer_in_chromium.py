@@ -94,7 +94,7 @@ class Page:
     def drag_arrow(self, world_from_gizmo, axis, by_mm, length_mm):
         """Pull an arrow of a gizmo, by mouse, along its axis, once it is there."""
         direction = world_from_gizmo[:3, axis]
-        start = world_from_gizmo[:3, 3] + 0.7 * length_mm * direction
+        start = world_from_gizmo[:3, 3] + 0.85 * length_mm * direction  # its head: arcs begin at two thirds of it
         first, last = self.to_screen(start), self.to_screen(start + by_mm * direction)
         spot = {"x": first[0] - 4, "y": first[1] - 4, "width": 8, "height": 8}
         wait_for(lambda: (pixels(self.page.screenshot(clip=spot)) @ ARROW_HUES[axis] > 120).any(), "the arrow")
