@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import viser
 from PIL import Image
+from websockets.exceptions import ConnectionClosedError
+from websockets.sync.client import connect
 
 from splat_samples import CAMERA
 from splatscope.compose.sampling import sample_scene
@@ -185,7 +187,7 @@ def test_layers_are_switched(view):
 
 def test_a_recipe_is_dragged_drawn_and_saved(view):
     page = view.page
-    page.get_by_label("Move").click()
+    page.get_by_role("combobox", name="Move").click()
     page.get_by_role("option", name=LIMITS).click()
     arrow = "/limits/known/camera_limit_mm"
     wait_for(lambda: view.server.scene.get_handle_by_name(arrow).visible, "the limits' arrows")
@@ -195,8 +197,9 @@ def test_a_recipe_is_dragged_drawn_and_saved(view):
     )
     assert 14 < limit < 26
     page.get_by_role("tab", name="Recipe").click()
-    page.get_by_role("textbox", name="max_standoff_mm").fill("9")
-    page.get_by_role("textbox", name="max_standoff_mm").press("Enter")
+    standoff = page.get_by_text("max_standoff_mm").locator("xpath=following::input[not(@type='hidden')][1]")
+    standoff.fill("9")
+    standoff.press("Enter")
     wait_for(lambda: view.viewer.situation.config.recipe.max_standoff_mm == 9, "the standoff that was typed")
     page.get_by_role("button", name="Save as recipe").click()
     page.get_by_text("Saved. Make its dataset with").wait_for()
@@ -211,22 +214,18 @@ def test_a_recipe_is_dragged_drawn_and_saved(view):
     assert np.allclose(view.viewer.situation.view.placed[0][1], scene.placements[0].world_from_tool_sensor)
 
 
-def test_pages_of_others_may_not_connect_and_a_second_window_may(view):
+def test_a_page_of_others_may_not_connect(view):
+    """Chromium refuses it too, so a program says here that it comes from such a page."""
+    address = view.server.url.replace("http", "ws")
+    protocols = [f"viser-v{viser.__version__}"]
+    with connect(address, origin="https://elsewhere.example", subprotocols=protocols) as stranger:
+        with pytest.raises(ConnectionClosedError):
+            stranger.recv(timeout=WAIT_S)
+    assert stranger.protocol.close_code == 1008
+
+
+def test_a_second_window_sees_and_steers_the_same(view):
     with_masks = view.settled()
-    stranger = view.page.context.browser.new_page()
-    stranger.goto("data:text/html,<p>elsewhere</p>")
-    outcome = stranger.evaluate(
-        """([url, version]) => new Promise(done => {
-             const socket = new WebSocket(url, "viser-v" + version);
-             let received = 0;
-             socket.binaryType = "arraybuffer";
-             socket.onmessage = () => { received += 1; };
-             socket.onclose = event => done([event.code, received]);
-           })""",
-        [view.server.url.replace("http", "ws"), viser.__version__],
-    )
-    stranger.close()
-    assert outcome == [1008, 0]
     second = view.page.context.new_page()
     second.goto(view.server.url)
     second.get_by_text("80 x 64").wait_for()
