@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from splatscope.geometry import Camera, look_at, make_transform, pose_columns
+from splatscope.geometry import Camera, apply, invert, look_at, make_transform, pose_columns
 from splatscope.splats.gaussians import Gaussians, concatenate
 from splatscope.splats.spherical_harmonics import BAND_0
 
@@ -15,6 +15,8 @@ CLASSES = "id\tname\n0\tbackground\n9\thook\n14\tneedle driver\n255\tignore\n"
 SENSOR = make_transform(  # world_from_sensor of the tool recording
     np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]]), np.array([60.0, 3.0, 55.0])
 )
+TIP = apply(invert(SENSOR), np.array([[-10.0, 0, 50]]))[0]  # of the bar of tool_in_world, in the sensor's frame
+DIRECTION = invert(SENSOR)[:3, :3] @ [1.0, 0, 0]  # from the tip along it
 
 
 def gaussians_at(points, scale, colour, opacity=0.95, sh_degree=1):
@@ -96,3 +98,18 @@ def write_recording(folder, name, world_from_camera, sensors=None, valid=None, c
     table.to_parquet(folder / f"{name}.parquet", index=False)
     (folder / f"{name}.camera.json").write_text(json.dumps({"camera": camera.to_dict()}))
     return folder / f"{name}.parquet", folder / f"{name}.camera.json"
+
+
+def extract_report(path, **changes):
+    """extract.json of the bar of tool_in_world; returns its path."""
+    towards = circling_cameras([-10.0, 0, 50], 90, 40, (10, 80))[:, :3, 3] - [-10.0, 0, 50]
+    directions = (towards / 90) @ SENSOR[:3, :3]
+    report = {
+        "world_from_sensor": SENSOR.tolist(),
+        "tip_mm": TIP.tolist(),
+        "shaft_direction": DIRECTION.round(5).tolist(),
+        "shaft_length_mm": 70.0,
+        "view_directions": directions.round(3).tolist(),
+    }
+    path.write_text(json.dumps(report | changes))
+    return path

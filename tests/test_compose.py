@@ -10,8 +10,11 @@ import pytest
 from splat_samples import (
     CAMERA,
     CLASSES,
+    DIRECTION,
     SENSOR,
+    TIP,
     circling_cameras,
+    extract_report,
     plane_splat,
     tool_in_world,
     write_recording,
@@ -28,28 +31,12 @@ from splatscope.geometry import Camera, apply, invert, pose_difference, poses_fr
 from splatscope.splats.gaussians import read_ply, write_ply
 
 SMALL = {"width": 80, "height": 64}
-TIP = apply(invert(SENSOR), np.array([[-10.0, 0, 50]]))[0]
-DIRECTION = invert(SENSOR)[:3, :3] @ [1.0, 0, 0]
 
 
 @pytest.fixture
 def classes(tmp_path):
     (tmp_path / "classes.tsv").write_text(CLASSES)
     return tmp_path / "classes.tsv"
-
-
-def extract_report(path, **changes):
-    towards = circling_cameras([-10.0, 0, 50], 90, 40, (10, 80))[:, :3, 3] - [-10.0, 0, 50]
-    directions = (towards / 90) @ SENSOR[:3, :3]
-    report = {
-        "world_from_sensor": SENSOR.tolist(),
-        "tip_mm": TIP.tolist(),
-        "shaft_direction": DIRECTION.round(5).tolist(),
-        "shaft_length_mm": 70.0,
-        "view_directions": directions.round(3).tolist(),
-    }
-    path.write_text(json.dumps(report | changes))
-    return path
 
 
 def replay(folder, classes, tables, dataset="replay", tools=("needle_driver",), **config):

@@ -21,6 +21,7 @@ COMMANDS = {
     "regenerate": "make one frame again and compare its bytes",
     "export": "write a dataset as COCO, YOLO, VOC, BOP, CholecSeg8k, parquet, WebDataset or Croissant",
     "verify": "look for damaged, missing and unrecorded results, reading every byte",
+    "view": "look at results in a browser, try poses, set the recipe by what you see",
 }
 EXIT_CODES = """\
 exit codes:

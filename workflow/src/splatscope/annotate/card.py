@@ -59,13 +59,23 @@ def draw_overlay(image: np.ndarray, masks: list[np.ndarray], boxes: list[list[in
     """The image uint8 [H, W, 3] with masks tinted and outlined and boxes drawn; `colours` index COLOURS."""
     picture = image.copy()
     for mask, box, index in zip(masks, boxes, colours):
-        colour = COLOURS[index % len(COLOURS)]
-        picture[mask] = (0.65 * picture[mask] + 0.35 * colour).astype(np.uint8)
-        contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(picture, contours, -1, colour.tolist(), 1)
-        x, y, width, height = (int(side) for side in box)
-        cv2.rectangle(picture, (x, y), (x + width - 1, y + height - 1), (255, 255, 255), 1)
+        draw_mask(picture, mask, index)
+        draw_box(picture, box)
     return picture
+
+
+def draw_mask(picture: np.ndarray, mask: np.ndarray, index: int) -> None:
+    """Tint and outline a mask bool [H, W] in the picture uint8 [H, W, 3] itself."""
+    colour = COLOURS[index % len(COLOURS)]
+    picture[mask] = (0.65 * picture[mask] + 0.35 * colour).astype(np.uint8)
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(picture, contours, -1, colour.tolist(), 1)
+
+
+def draw_box(picture: np.ndarray, box: Sequence[int]) -> None:
+    """Draw a box (x, y, width, height in pixels) into the picture uint8 [H, W, 3] itself."""
+    x, y, width, height = (int(side) for side in box)
+    cv2.rectangle(picture, (x, y), (x + width - 1, y + height - 1), (255, 255, 255), 1)
 
 
 def contact_sheet(folder: Path, images: list[dict], annotations: list[dict], count: int) -> np.ndarray:

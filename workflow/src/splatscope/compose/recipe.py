@@ -12,6 +12,7 @@ from splatscope.config.compose import RecipeConfig
 from splatscope.geometry import Camera, apply, interpolate_poses, make_transform, pose_difference
 
 END_ON = np.sin(np.radians(10))  # seen more nearly from its end than this, a shaft has no direction in the image
+OPAQUE_TISSUE = 0.9  # accumulated opacity of a pixel that a tip may stand before
 NEAR_POSES = 8  # a drawn camera lies between a background camera and one of this many nearest ones
 
 
@@ -68,7 +69,7 @@ def draw_tip(
     u, v = rng.uniform(margin, 1 - margin, 2) * [camera.width, camera.height]
     standoff = 0.0 if rng.uniform() < recipe.contact_probability else rng.uniform(0, recipe.max_standoff_mm)
     row, column = int(v), int(u)
-    if alpha[row, column] < 0.9:
+    if alpha[row, column] < OPAQUE_TISSUE:
         raise Rejected("no_tissue_under_tip")
     tissue = np.array([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, 1.0]) * float(depth[row, column])
     tip = tissue * (1 - standoff / np.linalg.norm(tissue))

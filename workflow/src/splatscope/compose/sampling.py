@@ -94,17 +94,8 @@ def sample_scenes(
     as in splats.device.choose_device. Raises InputError when the recipe cannot be met, naming the limit that most draws
     broke.
     """
-    table, place = read_class_table(class_table), choose_device(device)
-    classes = tool_class_names(list(tool_plys), config.tool_classes, table, class_table)
-    material = Material(
-        read_splat(site_ply).to(place),
-        [
-            Tool(name, table[classes[name]], gaussians, tool_shape(gaussians, read_json(extract_reports[name])))
-            for name, gaussians in ((name, read_splat(path).to(place)) for name, path in tool_plys.items())
-        ],
-        {name: read_camera(path, config) for name, path in cameras.items()},
-        {name: _camera_poses(path) for name, path in pose_tables.items()},
-        recorded_frames(scene_tables, list(tool_plys), Counter()) if scene_tables else [],
+    classes, material = load_material(
+        site_ply, tool_plys, extract_reports, pose_tables, scene_tables, cameras, class_table, config, device
     )
     rejected: Counter[str] = Counter()
     scenes = []
@@ -114,6 +105,34 @@ def sample_scenes(
             print(f"{index + 1} of {config.recipe.frames} scenes drawn, {rejected.total()} draws rejected", flush=True)
     header = SceneHeader(DATASET, "exact", material.cameras, classes, rejected=dict(sorted(rejected.items())))
     write_scene_list(scenes_parquet, scenes_json, header, scenes)
+
+
+def load_material(
+    site_ply: str | Path,
+    tool_plys: Mapping[str, str | Path],
+    extract_reports: Mapping[str, str | Path],
+    pose_tables: Mapping[str, str | Path],
+    scene_tables: Mapping[str, str | Path],
+    cameras: Mapping[str, str | Path],
+    class_table: str | Path,
+    config: ComposeConfig,
+    device: str = "cpu",
+) -> tuple[dict[str, str], Material]:
+    """Class name by tool, and what scenes are made of; the files as `sample_scenes` takes them."""
+    table, place = read_class_table(class_table), choose_device(device)
+    classes = tool_class_names(list(tool_plys), config.tool_classes, table, class_table)
+    splats = {name: read_splat(path).to(place) for name, path in tool_plys.items()}
+    material = Material(
+        read_splat(site_ply).to(place),
+        [
+            Tool(name, table[classes[name]], gaussians, tool_shape(gaussians, read_json(extract_reports[name])))
+            for name, gaussians in splats.items()
+        ],
+        {name: read_camera(path, config) for name, path in cameras.items()},
+        {name: _camera_poses(path) for name, path in pose_tables.items()},
+        recorded_frames(scene_tables, list(tool_plys), Counter()) if scene_tables else [],
+    )
+    return classes, material
 
 
 def sample_scene(index: int, material: Material, config: ComposeConfig, seed: int, rejected: Counter[str]) -> Scene:

@@ -24,7 +24,12 @@ HEADER = """\
 
 def default_yaml() -> str:
     """The commented default configuration."""
-    return HEADER + "\n".join(_lines(Config(), 0)) + "\n"
+    return HEADER + commented_yaml(Config(), 0)
+
+
+def commented_yaml(section: Section, depth: int) -> str:
+    """The keys of a section with their descriptions, indented for `depth` sections above it."""
+    return "\n".join(_lines(section, depth)) + "\n"
 
 
 def json_schema() -> str:

@@ -172,7 +172,7 @@ class RestyleConfig(Section):
 
     def located(self, find: Callable[[str], str]) -> RestyleConfig:
         """The same with model, look and LoRAs where `find` finds them."""
-        loras = [lora.model_copy(update={"path": find(lora.path)}) for lora in self.loras]
+        loras = tuple(lora.model_copy(update={"path": find(lora.path)}) for lora in self.loras)
         return self.model_copy(update={"model": find(self.model), "look": find(self.look), "loras": loras})
 
     def variant(self, name: str) -> RestyleConfig:
