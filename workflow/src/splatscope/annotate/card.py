@@ -12,7 +12,7 @@ import yaml
 from pycocotools import mask as coco_mask
 
 from splatscope.images import contact_sheet as join_pictures
-from splatscope.images import decode_image
+from splatscope.images import decode_image, draw_outline
 
 VISIBILITY_EDGES = np.linspace(0, 1, 11)
 DATASET_FILES = (
@@ -61,8 +61,7 @@ def draw_overlay(image: np.ndarray, masks: list[np.ndarray], boxes: list[list[in
     for mask, box, index in zip(masks, boxes, colours):
         colour = COLOURS[index % len(COLOURS)]
         picture[mask] = (0.65 * picture[mask] + 0.35 * colour).astype(np.uint8)
-        contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(picture, contours, -1, colour.tolist(), 1)
+        draw_outline(picture, mask, colour.tolist())
         x, y, width, height = (int(side) for side in box)
         cv2.rectangle(picture, (x, y), (x + width - 1, y + height - 1), (255, 255, 255), 1)
     return picture
