@@ -1,4 +1,4 @@
-from splatscope.checks.stage import require_passed
+from splatscope.checks.requirement import require_passed
 from splatscope.jobs import run_job
 
 with run_job(snakemake):

@@ -1,4 +1,4 @@
-"""Checking a dataset: measure, judge, draw; and refusing what did not pass."""
+"""Checking a dataset: measure, judge, draw."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ from splatscope.checks.contact_sheet import draw_offenders
 from splatscope.checks.declared import real_files
 from splatscope.checks.measures import Measures
 from splatscope.checks.measuring import kept_annotations, measure_shard
-from splatscope.checks.outcome import Outcome, limit_text
+from splatscope.checks.outcome import Outcome
 from splatscope.config.annotate import AnnotateConfig
 from splatscope.config.checks import CheckLimits
 from splatscope.errors import InputError
-from splatscope.files import read_json, write_bytes, write_json, write_table, write_text
+from splatscope.files import write_bytes, write_json, write_table
 from splatscope.images import encode_jpeg
 from splatscope.processes import map_in_order
 
 SCHEMA_VERSION = 1
-NAMED = 5  # offenders that the message of a failed check names
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def check_dataset(
 ) -> dict:
     """Check the dataset that `annotate` makes of these shards and write what was found; returns the results.
 
-    A check that does not pass raises nothing: see `require_passed`. `class_table` holds ids by name. Frames are held
+    A check that does not pass raises nothing: see `requirement`. `class_table` holds ids by name. Frames are held
     one at a time in each process; of each, 768 bytes are kept where near-duplicates are looked for, and 5 KB where
     there are real frames to compare with. Equal input gives equal bytes for any number of processes.
 
@@ -94,17 +93,6 @@ def check_dataset(
     return results
 
 
-def require_passed(results: str | Path, picture: str | Path, passed: str | Path) -> None:
-    """Write the file `passed` when every check in `results` did. Raises InputError, which names check, limit, worst
-    value, the first offenders and `picture`, for each that did not."""
-    content = read_json(results)
-    failed = [check for check in content["checks"] if not check["passed"]]
-    if failed:
-        raise InputError.of_several([_failure(content["dataset"], check, picture) for check in failed])
-    names = ", ".join(check["name"] for check in content["checks"])
-    write_text(passed, f"{content['dataset']}: {content['frames']} frames passed {names}\n")
-
-
 def _judge(measures: Measures, limits: CheckLimits) -> list[Outcome]:
     """The outcome of every check that is on."""
     switches = (
@@ -132,15 +120,3 @@ def _frame_table(measures: Measures) -> pd.DataFrame:
         columns["real_frame"] = [measures.real_files[index].name for index in measures.nearest_real]
         columns["real_distance"] = np.round(measures.real_distance, 4)
     return pd.DataFrame(columns)
-
-
-def _failure(dataset: str, check: dict, picture: str | Path) -> InputError:
-    named = list(dict.fromkeys(one["frame"] for one in check["shown"]))[:NAMED]
-    return InputError(
-        picture,
-        f"check {check['name']} of the dataset {dataset}",
-        found=f"{check['offenders']} of {check['checked']} that break it, worst value {check['worst']:g} "
-        f"({check['shown'][0]['text']}); frames {', '.join(named)}",
-        expected=f"{check['measure']}: {'at least' if check['at_least'] else 'at most'} {limit_text(check['limit'])}",
-        remedy=f"look at the picture; then change how frames are made, or the limit checks.{check['name']}",
-    )
