@@ -19,7 +19,8 @@ from splatscope.shards import Frame
 
 MIN_PIXELS = 25  # from fewer no plane is told
 FITTED_PIXELS = 1000  # evenly spread ones; more tell nothing new
-ROUNDS = 8  # of reweighting, from least squares to least absolute deviations
+PLANES = 64  # that are tried: one in eight is all the instance's own where half of its pixels are
+AGREEMENT = 1 / 3  # of the slack, within which pixels speak for a plane: the whole would let it cut through two surfaces
 
 Plane = Callable[[np.ndarray, np.ndarray], np.ndarray]  # rows and columns [K] -> depth in mm [K]
 
@@ -31,7 +32,7 @@ def contradicting_pixels(frame: Frame, annotations: Sequence[Annotation], slack_
     where another instance would be as far before it.
     """
     depth = np.where(np.isfinite(frame.depth_mm), frame.depth_mm, 0).astype(np.float64)
-    planes = [_fit_plane(depth, annotation.visible) for annotation in annotations]
+    planes = [_fit_plane(depth, annotation.visible, slack_mm) for annotation in annotations]
     found = []
     for annotation, plane in zip(annotations, planes):
         rows, columns = np.nonzero(annotation.visible)
@@ -75,8 +76,9 @@ def check(measures: Measures, limits: CheckLimits) -> Outcome:
     )
 
 
-def _fit_plane(depth: np.ndarray, visible: np.ndarray) -> Plane | None:
-    """The plane that most of an instance's pixels lie on, whatever the others show."""
+def _fit_plane(depth: np.ndarray, visible: np.ndarray, slack_mm: float) -> Plane | None:
+    """The plane that most of an instance's pixels lie on, whatever the others show: the best of planes through three of
+    them each, fitted to those that agree with it."""
     rows, columns = np.nonzero(visible & (depth > 0))
     if len(rows) < MIN_PIXELS:
         return None
@@ -86,12 +88,18 @@ def _fit_plane(depth: np.ndarray, visible: np.ndarray) -> Plane | None:
     def design(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         return np.column_stack([rows / size, columns / size, np.ones(len(rows))])
 
-    inputs, inverse = design(rows[chosen], columns[chosen]), 1 / depth[rows[chosen], columns[chosen]]
-    weights = np.ones(len(chosen))
-    for _ in range(ROUNDS):
-        weighted = inputs * weights[:, None]
-        # the least-norm solution, as the pixels of a line leave the plane's tilt about it open
-        plane = np.linalg.lstsq(weighted.T @ inputs, weighted.T @ inverse, rcond=1e-9)[0]
-        weights = 1 / np.maximum(np.abs(inputs @ plane - inverse), 1e-6)
-    farthest = 1 / inverse.min()
-    return lambda rows, columns: 1 / np.maximum(design(rows, columns) @ plane, 0.5 / farthest)
+    inputs, known = design(rows[chosen], columns[chosen]), depth[rows[chosen], columns[chosen]]
+    farthest = 2 * known.max()  # no plane is taken for farther: it has no depth on the horizon
+    triples = np.random.default_rng(len(rows)).integers(0, len(chosen), (PLANES, 3))
+    # the least-norm solution, as three pixels on a line leave the plane's tilt about it open
+    planes = (np.linalg.pinv(inputs[triples]) @ (1 / known[triples])[..., None])[..., 0]
+
+    def agreeing(planes: np.ndarray) -> np.ndarray:
+        depths = 1 / np.maximum(inputs @ planes.T, 1 / farthest)
+        return np.abs(depths - known[:, None]) < slack_mm * AGREEMENT
+
+    best = planes[agreeing(planes).sum(0).argmax()]
+    for _ in range(2):
+        agree = agreeing(best[None])[:, 0]
+        best = np.linalg.pinv(inputs[agree]) @ (1 / known[agree])
+    return lambda rows, columns: 1 / np.maximum(design(rows, columns) @ best, 1 / farthest)
