@@ -17,7 +17,7 @@ Generated from the typed model (`workflow/src/splatscope/config`) by `make confi
 as YAML to start from, are in `config/config.yaml`. A file of your own given by `snakemake --configfile my.yaml` needs
 only the keys that differ. Unknown keys and values out of range are refused, by file and line, before anything runs.
 """
-TABLE = ["| key | default | may be | |", "|---|---|---|---|"]
+TABLE = ["| key | default | may be | meaning |", "|---|---|---|---|"]
 BOUNDS = {
     "minimum": "at least {}",
     "exclusiveMinimum": "above {}",
