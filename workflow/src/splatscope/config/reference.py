@@ -57,7 +57,7 @@ def _section_lines(section: Section, path: str, schema: dict) -> Iterator[str]:
         for of in _models(entry):
             yield from ("", f"Each of `{path}.{name}` (`{of}`):", "", *TABLE)
             for key, part in schema["$defs"][of]["properties"].items():
-                yield _row(key, f"`{part['default']}`" if "default" in part else "", part)
+                yield _row(key, f"`{one_line_yaml(part['default'])}`" if "default" in part else "", part)
     for name, value in nested.items():
         yield from _section_lines(value, f"{path}.{name}".lstrip("."), schema)
 
