@@ -302,7 +302,7 @@ class TestMemory:
         assert model.largest_batch == 1
         assert "memory ran out with 3 frames at a time; going on with 1" in capsys.readouterr().out
         singly = restyle_batch(model, *given[:3], CONFIG.model_copy(update={"batch_size": 1}), noise)
-        np.testing.assert_allclose(restyled, singly, atol=1e-5)
+        np.testing.assert_allclose(restyled, singly, atol=1e-4)  # sums of another order
 
     def test_one_frame_too_many(self, plain, monkeypatch):
         def full(*values, **keywords):

@@ -59,7 +59,7 @@ class SamplerConfig(Section):
     steps: int = Field(10, ge=1, le=1000)
     """Steps of the whole schedule; an image goes through the last `strength` of them."""
 
-    strength: float = Field(0.5, gt=0, le=1)
+    strength: float = Field(0.6, gt=0, le=1)
     """How far back towards noise an image goes before it is denoised: 0 leaves it as it is, 1 forgets it."""
 
     detail: float = Field(0.0, ge=0, le=1)
