@@ -20,7 +20,8 @@ from splatscope.shards import Frame
 MIN_PIXELS = 25  # from fewer no plane is told
 FITTED_PIXELS = 1000  # evenly spread ones; more tell nothing new
 PLANES = 64  # that are tried: one in eight is all the instance's own where half of its pixels are
-AGREEMENT = 1 / 3  # of the slack, within which pixels speak for a plane: the whole would let it cut through two surfaces
+# of the slack, within which pixels speak for a plane: within all of it a plane could cut through two surfaces
+AGREEMENT = 1 / 3
 
 Plane = Callable[[np.ndarray, np.ndarray], np.ndarray]  # rows and columns [K] -> depth in mm [K]
 

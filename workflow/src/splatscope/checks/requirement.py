@@ -27,7 +27,7 @@ def _failure(dataset: str, check: dict, picture: str | Path) -> InputError:
     return InputError(
         picture,
         f"check {check['name']} of the dataset {dataset}",
-        found=f"{check['offenders']} of {check['checked']} that break it, worst value {check['worst']:g} "
+        found=f"{check['offenders']} of {check['checked']} beyond the limit, worst value {check['worst']:g} "
         f"({check['shown'][0]['text']}); frames {', '.join(named)}",
         expected=f"{check['measure']}: {'at least' if check['at_least'] else 'at most'} {limit_text(check['limit'])}",
         remedy=f"look at the picture; then change how frames are made, or the limit checks.{check['name']}",
