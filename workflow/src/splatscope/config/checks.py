@@ -31,8 +31,8 @@ class CheckLimits(Section):
     """Folder of real frames (PNG or JPEG, not below it) that no made frame may come too close to."""
     min_real_distance: float = Field(default=0.05, gt=0, le=2)
     """Least distance of a made frame to its nearest one in real_frames: cosine distance of EfficientNet-Lite0
-    features, 0 equal, 2 opposite. The same picture scaled or brightened is about 0.005 away, heavily compressed 0.07, the
-    next frame of a video 0.02 to 0.05."""
+    features, 0 equal, 2 opposite. The same picture scaled or brightened is about 0.005 away, heavily compressed 0.07,
+    the next frame of a video 0.02 to 0.05."""
 
     @property
     def any_on(self) -> bool:
