@@ -116,7 +116,7 @@ train-mini: setup
 	. $(BIN)/activate && python -m splatscope.restyle.mini --shards results/simulate/*.tar results/render/sampled/*.tar \
 	  --real $(or $(DATA),../shared/data)/laparoscopy_intermountain/images --taef2 $(or $(DATA),../shared/data)/taef2
 
-# The default configuration and its schema, from the typed model.
+# The default configuration, its schema and docs/configuration.md, from the typed model.
 config: setup
 	$(BIN)/python -m splatscope.config.generate
 

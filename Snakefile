@@ -9,6 +9,7 @@
 #   snakemake --cores all proof                           detectors trained on real, on synthetic frames, on both
 #   snakemake --cores all ablation                        what tracker errors and each part of the method cost
 #   snakemake --cores all paper                           both papers' tables beside ours: results/paper/report.html
+#   snakemake --cores all results/check/sampled.passed    whether a dataset is what the section `checks` declares
 #   snakemake --cores all results/dataset/sampled/annotations.json    one result and what it needs
 #
 # Stages, in flow order: workflow/README.md.
@@ -39,6 +40,7 @@ include: "workflow/rules/mix.smk"
 include: "workflow/rules/style.smk"
 include: "workflow/rules/restyle.smk"
 include: "workflow/rules/annotate.smk"
+include: "workflow/rules/check.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/baselines.smk"
 include: "workflow/rules/proof.smk"
@@ -51,6 +53,7 @@ include: "workflow/rules/paper.smk"
 localrules:
     gather_ablation,
     paper,
+    require_checks,
     write_paper,
     write_report,
     write_summary,
@@ -68,3 +71,4 @@ rule all:
         "results/report.html",
         "results/summary.json",
         "results/dataset/sampled/annotations.json",
+        checked(*BROWSED),

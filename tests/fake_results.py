@@ -14,7 +14,9 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from splatscope.annotate import annotate_dataset
+from splatscope.checks.stage import CheckOutputs, check_dataset
 from splatscope.config.annotate import AnnotateConfig
+from splatscope.config.checks import CheckLimits
 from splatscope.config.evaluate import EvaluateConfig
 from splatscope.evaluate import evaluate_replay, evaluate_truth
 from splatscope.evaluate.replay import RealRecording, ReplayOutputs
@@ -262,6 +264,9 @@ def write_results(folder: Path, *, truth: bool = True, scene: bool = True, frame
     shards = [folder / "render/sampled/shard_000000.tar"]
     write_shard(shards[0], [frame(index, second=index % 3 == 0) for index in range(2 * frames)])
     manifest = annotate_dataset(shards, CLASS_TABLE, AnnotateConfig(), folder / "dataset/sampled", name="sampled")
+    checked = CheckOutputs(folder / "check/a.json", folder / "check/a.jpg", folder / "check/a.parquet")
+    limits = CheckLimits(class_floors={"grasper": 0.9})
+    check_dataset(shards, CLASS_TABLE, limits, AnnotateConfig(), checked, dataset="sampled")
     roles = {"background": "background", "needle_driver": "tool"} | ({"scene": "scene"} if scene else {})
     rng = np.random.default_rng(0)
     for number, name in enumerate(roles):
@@ -337,6 +342,7 @@ def write_results(folder: Path, *, truth: bool = True, scene: bool = True, frame
         datasets={"sampled": folder / "dataset/sampled"},
         shards={"sampled": shards},
         restyled={"simulated": folder / "restyle/simulated"},
+        checks=[checked.results],
         evaluate=folder / "evaluate",
         benchmarks=benchmarks,
         provenance={"Seed": "0", "Configuration": "sha256 0123456789abcdef"},

@@ -11,13 +11,13 @@ from splatscope.config.model import Config
 from splatscope.errors import InputError
 
 
-@pytest.mark.parametrize("name, make", [("config.yaml", "default_yaml"), ("config.schema.json", "json_schema")])
-def test_generated_files_are_current(repository, name, make):
-    committed, current = (repository / "config" / name).read_text(), getattr(generate, make)()
+@pytest.mark.parametrize("name", generate.generated_files())
+def test_generated_files_are_current(repository, name):
+    committed, current = (repository / name).read_text(), generate.generated_files()[name]
     difference = "".join(
         difflib.unified_diff(committed.splitlines(True), current.splitlines(True), "committed", "model")
     )
-    assert not difference, f"config/{name} is not what the typed model generates; run `make config`\n{difference}"
+    assert not difference, f"{name} is not what the typed model generates; run `make config`\n{difference}"
 
 
 def test_default_file_holds_the_defaults():

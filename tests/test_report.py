@@ -35,6 +35,8 @@ def test_page_shows_the_figures(results):
     assert spread(figures["replay.paper_mode.mask_iou_mean"], figures["replay.paper_mode.mask_iou_std"], 3) in text
     assert "27.80\u00a0±\u00a01.80" in text and "Nerfacto" in text  # the paper's own
     assert "needle driver" in text and "grasper" in text
+    assert "class_floors" in text and "grasper 0.9" in text
+    assert '0.333</td><td>1 of 1</td><td class="text">no<' in text
     assert "not available" in text and "alexnet-owt-7be5be79.pth" in text
     assert "no valid pose" in text and "the tracker log&#39;s last row is cut off" in text
     assert "212.3 ± 2.1 ms" in text and "error 3.0, refined 6.0\u00a0ms" in text and "0.21, 0.18, 0.30 mm" in text

@@ -218,9 +218,9 @@ def test_a_page_of_others_may_not_connect(view):
     """Chromium refuses it too, so a program says here that it comes from such a page."""
     address = view.server.url.replace("http", "ws")
     protocols = [f"viser-v{viser.__version__}"]
-    with connect(address, origin="https://elsewhere.example", subprotocols=protocols) as stranger:
-        with pytest.raises(ConnectionClosedError):
-            stranger.recv(timeout=WAIT_S)
+    stranger = connect(address, origin="https://elsewhere.example", subprotocols=protocols)
+    with stranger, pytest.raises(ConnectionClosedError):
+        stranger.recv(timeout=WAIT_S)
     assert stranger.protocol.close_code == 1008
 
 

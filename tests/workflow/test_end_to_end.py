@@ -12,6 +12,7 @@ from splatscope.shards import verify_shard
 TINY = Path(__file__).parent / "tiny.yaml"
 pytestmark = pytest.mark.slow  # two whole runs
 
+CHECKS = {"check_dataset", "require_checks"}
 DOWNSTREAM_OF_ANNOTATE = {"all", "annotate_dataset", "write_summary", "write_report"}
 
 
@@ -87,11 +88,11 @@ def test_second_run_has_nothing_to_do(runs, source, run_snakemake):
 
 
 def test_a_changed_threshold_reruns_what_depends_on_it(would_run):
-    assert would_run("--config", "annotate={'min_area_px': 30}") == DOWNSTREAM_OF_ANNOTATE
+    assert would_run("--config", "annotate={'min_area_px': 30}") == DOWNSTREAM_OF_ANNOTATE | CHECKS
 
 
 def test_an_edited_library_module_reruns_its_stage(would_run, source):
     assert would_run() == set()
     with open(source / "workflow" / "src" / "splatscope" / "annotate" / "coco.py", "a") as file:
         file.write("\n# edited\n")
-    assert would_run() == DOWNSTREAM_OF_ANNOTATE
+    assert would_run() == DOWNSTREAM_OF_ANNOTATE | CHECKS

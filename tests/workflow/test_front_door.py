@@ -31,6 +31,15 @@ def test_default_run_is_complete(folder, run_snakemake):
     assert run.jobs["write_report"] == 1
 
 
+def test_every_dataset_of_the_default_run_is_checked_unless_nothing_is_declared(folder, run_snakemake):
+    run = run_snakemake(folder, "--dry-run")
+    assert run.jobs["check_dataset"] == run.jobs["require_checks"] == run.jobs["annotate_dataset"]
+    nothing = "checks={'min_visibility': null, 'max_depth_disagreement': null, 'min_difference': null}"
+    run = run_snakemake(folder, "--dry-run", "--config", nothing)
+    assert run.code == 0, run.output
+    assert "check_dataset" not in run.jobs and run.jobs["write_report"] == 1
+
+
 def test_mixed_datasets_need_frames_of_both_worlds(folder, run_snakemake):
     run = run_snakemake(folder, "--dry-run", "mix", "--config", "simulate={'episodes': 3}")
     assert run.code == 0, run.output

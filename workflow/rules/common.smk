@@ -8,6 +8,8 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from splatscope.ablations.cases import list_cases
+from splatscope.checks.declared import real_files, refuse_impossible
+from splatscope.classes import read_class_table
 from splatscope.config.load import check_config
 from splatscope.config.restyle import PROOF_VARIANTS
 from splatscope.digests import code_digest, settings_digest
@@ -59,6 +61,7 @@ try:
     CONFIG = check_config(config, list(reversed(workflow.configfiles)))
     RECORDINGS = {row.name: row for row in read_recordings(CONFIG.recordings, made_here=PHANTOM)}
     PHANTOM_NAMES = [name for name, row in RECORDINGS.items() if Path(PHANTOM) in row.video.parents]
+    refuse_impossible(CONFIG.checks, read_class_table(CLASSES))
     SCENARIO = brought(find_scenario(CONFIG.simulate.scenario, SCENARIOS))
     BROUGHT = [row for row in RECORDINGS.values() if row.name not in PHANTOM_NAMES]
     refuse_future([CLASSES, SCENARIO, *(file for row in BROUGHT for file in row.files.values())])
@@ -191,6 +194,23 @@ def proof_annotation_files(pool):
 def if_replayed(*files):
     """The files of the replay, when there is a scene recording to replay."""
     return list(files) if REPLAYS else []
+
+
+@cache
+def check_limits(dataset):
+    """What must hold of a dataset."""
+    return CONFIG.checks.of(dataset)
+
+
+def real_frames(dataset):
+    """The real frames that a dataset's must keep away from."""
+    folder = check_limits(dataset).real_frames
+    return [] if folder is None else [brought(file) for file in real_files(folder)]
+
+
+def checked(*datasets):
+    """Files that are only there when these datasets are what was declared; of those that anything was declared of."""
+    return [f"results/check/{dataset}.passed" for dataset in datasets if check_limits(dataset).any_on]
 
 
 def ablated_splats(case):

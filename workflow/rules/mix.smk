@@ -60,3 +60,4 @@ rule mix_simulated:
 rule mix:
     input:
         expand("results/dataset/{dataset}/annotations.json", dataset=MIXED),
+        checked(*MIXED),

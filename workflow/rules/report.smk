@@ -60,8 +60,9 @@ rule write_report:
         shards=[file for name in BROWSED for file in shard_files(name, "tar")],
         models=expand("results/splat/{model}/model.ply", model=MODELS),
         tools=expand("results/extract/{tool}/tool.ply", tool=TOOLS),
-        simulated=rules.simulate.input if CONFIG.simulate.episodes else [],
-        restyled=rules.restyle.input,
+        simulated=rules.simulate.input.made if CONFIG.simulate.episodes else [],
+        restyled=rules.restyle.input.made,
+        checks=[f"results/check/{name}.json" for name in BROWSED if check_limits(name).any_on],
     output:
         "results/report.html",
     log:

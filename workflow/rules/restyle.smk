@@ -119,9 +119,12 @@ rule draw_restyling:
 # The restyled datasets, and how much of labels and realism they keep.
 rule restyle:
     input:
-        expand("results/dataset/{dataset}_restyled/annotations.json", dataset=RESTYLED),
-        expand("results/evaluate/restyle_{dataset}_proof.json", dataset=RESTYLED),
-        expand("results/restyle/{dataset}/before_after.{suffix}", dataset=RESTYLED, suffix=["jpg", "mp4"]),
+        checked(*[f"{dataset}_restyled" for dataset in RESTYLED]),
+        made=[
+            *expand("results/dataset/{dataset}_restyled/annotations.json", dataset=RESTYLED),
+            *expand("results/evaluate/restyle_{dataset}_proof.json", dataset=RESTYLED),
+            *expand("results/restyle/{dataset}/before_after.{suffix}", dataset=RESTYLED, suffix=["jpg", "mp4"]),
+        ],
 
 
 # Every variant of the settings beside the default: what each part of restyling is worth.

@@ -56,9 +56,12 @@ rule draw_contact_sheet:
 # All simulated operations and the dataset made of them, without any recording.
 rule simulate:
     input:
-        "results/simulate/contact.jpg",
-        "results/dataset/simulated/annotations.json",
-        shard_files("simulated", "triplets.parquet"),
-        shard_files("simulated", "events.parquet"),
-        shard_files("simulated", "log.parquet"),
-        shard_files("simulated", "mp4"),
+        checked("simulated"),
+        made=[
+            "results/simulate/contact.jpg",
+            "results/dataset/simulated/annotations.json",
+            *shard_files("simulated", "triplets.parquet"),
+            *shard_files("simulated", "events.parquet"),
+            *shard_files("simulated", "log.parquet"),
+            *shard_files("simulated", "mp4"),
+        ],

@@ -20,6 +20,7 @@ with run_job(snakemake):
         shards={name: [results.parent / file for file in files] for name, files in params.shards.items()},
         episodes=[Path(file) for file in snakemake.input.episodes],
         restyled={name: results / "restyle" / name for name in params.restyled},
+        checks=[Path(file) for file in snakemake.input.checks],
         evaluate=results / "evaluate",
         benchmarks=sorted((results / "benchmarks").rglob("*.tsv")),
         provenance={"seed": str(params.seed), "configuration digest": params.config_digest},

@@ -1,4 +1,5 @@
-"""Writing folders so that nobody takes half a one for whole: made beside their place, stored, then renamed into it."""
+"""Folders: what images one holds, and writing one so that nobody takes half of it for whole: made beside its place,
+stored, then renamed into it."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from splatscope.files import sha256
 
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 WAITING_THREADS = 8  # that wait for the disk: it stores many files in the time that it takes for one
 
 
@@ -28,6 +30,12 @@ def work_folder(out_dir: str | Path) -> Iterator[Path]:
         yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def image_files(folder: str | Path) -> list[Path]:
+    """The PNG and JPEG files of a folder by name, none from below it; empty where there is no such folder."""
+    folder = Path(folder)
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES) if folder.is_dir() else []
 
 
 def store_files(folder: str | Path) -> dict[str, str]:

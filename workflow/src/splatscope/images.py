@@ -129,6 +129,12 @@ def undistortion_valid(camera: Camera) -> np.ndarray:
     return undistort(np.full((camera.height, camera.width), 255, np.uint8), camera) == 255
 
 
+def draw_outline(picture: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int], width: int = 1) -> None:
+    """Draw the outlines of a mask, bool [H, W], and of its holes into a picture, uint8 [H, W, 3]."""
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(picture, contours, -1, colour, width)
+
+
 def contact_sheet(images: list[np.ndarray], columns: int, width: int = 160) -> np.ndarray:
     """uint8 [H, W, 3]: images side by side, each `width` pixels wide; all must share one aspect ratio."""
     height = round(images[0].shape[0] * width / images[0].shape[1])

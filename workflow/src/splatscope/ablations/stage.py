@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 
@@ -23,7 +22,7 @@ from splatscope.config.render import RenderConfig
 from splatscope.evaluate.overlays import REAL_COLOUR, SYNTHETIC_COLOUR
 from splatscope.evaluate.replay import RealRecording, ReplayOutputs, evaluate_replay
 from splatscope.files import read_json, write_bytes, write_table
-from splatscope.images import encode_png, resize_area
+from splatscope.images import draw_outline, encode_png, resize_area
 from splatscope.shards import Frame, read_shard, write_shard
 from splatscope.splats.device import choose_device
 
@@ -109,6 +108,5 @@ def _picture(frame: Frame, scene: Scene, truth: Path | None) -> np.ndarray:
             masks.insert(0, (reduced, REAL_COLOUR))
     picture = frame.rgb.copy()
     for mask, colour in masks:
-        contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(picture, contours, -1, colour, 1)
+        draw_outline(picture, mask, colour)
     return picture

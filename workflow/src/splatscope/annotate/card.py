@@ -12,7 +12,7 @@ import yaml
 from pycocotools import mask as coco_mask
 
 from splatscope.images import contact_sheet as join_pictures
-from splatscope.images import decode_image
+from splatscope.images import decode_image, draw_outline
 
 VISIBILITY_EDGES = np.linspace(0, 1, 11)
 DATASET_FILES = (
@@ -68,8 +68,7 @@ def draw_mask(picture: np.ndarray, mask: np.ndarray, index: int) -> None:
     """Tint and outline a mask bool [H, W] in the picture uint8 [H, W, 3] itself."""
     colour = COLOURS[index % len(COLOURS)]
     picture[mask] = (0.65 * picture[mask] + 0.35 * colour).astype(np.uint8)
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(picture, contours, -1, colour.tolist(), 1)
+    draw_outline(picture, mask, colour.tolist())
 
 
 def draw_box(picture: np.ndarray, box: Sequence[int]) -> None:

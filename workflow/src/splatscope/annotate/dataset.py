@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,13 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from splatscope.annotate import card, coco, yolo
-from splatscope.annotate.records import FrameRecord, read_annotations
+from splatscope.annotate.records import FrameRecord, image_name, read_annotations
 from splatscope.config.annotate import AnnotateConfig
 from splatscope.errors import InputError
 from splatscope.files import read_json
 from splatscope.folders import replace_folder, store_files, work_folder
 from splatscope.images import encode_jpeg
-from splatscope.jobs import die_with_parent
+from splatscope.processes import map_in_order
 from splatscope.shards import manifest_path, read_shard
 
 SCHEMA_VERSION = 2
@@ -68,7 +66,7 @@ def annotate_dataset(
         writer = _Writer(work, config, class_names)
         print(f"annotate {name}: {len(shards)} shards", flush=True)
         annotate = partial(_annotate_shard, folder=work, config=config, class_names=class_names)
-        for part in _map_in_order(annotate, sorted(Path(path) for path in shards), processes):
+        for part in map_in_order(annotate, sorted(Path(path) for path in shards), processes):
             writer.add(part)
             print(
                 f"  {part.shard.name}: {len(writer.images)} images, {len(writer.annotations)} annotations so far",
@@ -104,7 +102,7 @@ def _annotate_shard(shard: Path, folder: Path, config: AnnotateConfig, class_nam
     """Write the images, masks and labels of one shard; what is left for the files about all of them."""
     records = _Records(shard)
     for frame in read_shard(shard, maps=LABEL_MAPS):
-        record = FrameRecord(f"{shard.stem.removeprefix('shard_')}_{frame.key}", frame)
+        record = FrameRecord(image_name(shard, frame.key), frame)
         record.annotations = read_annotations(frame, class_names, config, records.dropped, str(shard))
         if not record.annotations and not config.keep_empty_frames:
             records.empty_frames += 1
@@ -133,17 +131,6 @@ def _annotate_shard(shard: Path, folder: Path, config: AnnotateConfig, class_nam
         for kind, text in zip(("labels", "labels_segment"), yolo.label_files(record, identity)):
             (folder / kind / f"{record.name}.txt").write_text(text)
     return records
-
-
-def _map_in_order(work: Callable, items: Sequence, processes: int) -> Iterator:
-    """Results in the order of the items, whichever process made them."""
-    if processes == 1 or len(items) < 2:
-        yield from map(work, items)
-        return
-    # forked, as spawned ones would run the job's script again
-    context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(min(processes, len(items)), context, initializer=die_with_parent) as pool:
-        yield from pool.map(work, items)
 
 
 class _Writer:

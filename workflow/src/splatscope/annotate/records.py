@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -61,6 +62,11 @@ class FrameRecord:
     def size(self) -> tuple[int, int]:
         """Width and height in pixels."""
         return self.frame.rgb.shape[1], self.frame.rgb.shape[0]
+
+
+def image_name(shard: Path, key: str) -> str:
+    """What the dataset calls a frame of a shard: unique over all shards of a dataset, no suffix."""
+    return f"{shard.stem.removeprefix('shard_')}_{key}"
 
 
 def read_annotations(

@@ -1,4 +1,4 @@
-"""Writes config/config.yaml (commented defaults) and config/config.schema.json from the typed model.
+"""Writes config/config.yaml (commented defaults), config/config.schema.json and docs/configuration.md from the model.
 
 `python -m splatscope.config.generate` does; a test holds files and model together.
 """
@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import json
 import textwrap
-from pathlib import Path
-
-import yaml
 
 from splatscope.config.model import Config
+from splatscope.config.reference import configuration_page, one_line_yaml
 from splatscope.config.section import Section
 from splatscope.files import write_text
 
@@ -37,9 +35,13 @@ def json_schema() -> str:
     return json.dumps(Config.model_json_schema(), indent=2, sort_keys=True) + "\n"
 
 
-def write_defaults(folder: Path) -> None:
-    write_text(folder / "config.yaml", default_yaml())
-    write_text(folder / "config.schema.json", json_schema())
+def generated_files() -> dict[str, str]:
+    """What is generated: file -> content."""
+    return {
+        "config/config.yaml": default_yaml(),
+        "config/config.schema.json": json_schema(),
+        "docs/configuration.md": configuration_page(),
+    }
 
 
 def _lines(section: Section, depth: int) -> list[str]:
@@ -57,10 +59,10 @@ def _lines(section: Section, depth: int) -> list[str]:
             lines += _lines(value, depth + 1)
         else:
             plain = section.model_dump(mode="json")[name]
-            text = yaml.safe_dump(plain, default_flow_style=True, sort_keys=False, width=10_000)
-            lines.append(f"{indent}{name}: {text.splitlines()[0]}")  # a second line only ends the document
+            lines.append(f"{indent}{name}: {one_line_yaml(plain)}")
     return lines
 
 
 if __name__ == "__main__":
-    write_defaults(Path("config"))
+    for file, content in generated_files().items():
+        write_text(file, content)

@@ -9,6 +9,7 @@ from pydantic import Field
 from splatscope.config.ablation import AblationConfig
 from splatscope.config.annotate import AnnotateConfig
 from splatscope.config.baselines import BaselinesConfig
+from splatscope.config.checks import ChecksConfig
 from splatscope.config.compose import ComposeConfig
 from splatscope.config.evaluate import EvaluateConfig
 from splatscope.config.extract import ExtractConfig
@@ -63,6 +64,8 @@ class Config(Section):
     """A LoRA of the look of your own real frames, for restyle.loras."""
     annotate: AnnotateConfig = AnnotateConfig()
     """Frame shards to the dataset."""
+    checks: ChecksConfig = ChecksConfig()
+    """What must hold of every dataset that is made, or the run fails and shows the offenders."""
     evaluate: EvaluateConfig = EvaluateConfig()
     """Replay of the scene recording against the real frames."""
     baselines: BaselinesConfig = BaselinesConfig()

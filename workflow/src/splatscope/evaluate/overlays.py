@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import cv2
 import matplotlib
 import numpy as np
 
-from splatscope.images import to_uint8
+from splatscope.images import draw_outline, to_uint8
 
 PANELS, GAP = 4, 4  # pictures side by side, pixels between them
 DIFFERENCE_FULL_SCALE = 0.5  # mean absolute difference of the channels (0..1) shown in the brightest colour
@@ -29,8 +28,7 @@ def pair_picture(
     outlined = to_uint8(real)
     for mask, colour in ((true_mask, REAL_COLOUR), (synthetic_mask, SYNTHETIC_COLOUR)):
         if mask is not None:
-            contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-            cv2.drawContours(outlined, contours, -1, colour, 1)
+            draw_outline(outlined, mask, colour)
     panels = [to_uint8(real), to_uint8(synthetic), difference_heatmap(real, synthetic), outlined]
     gap = np.full((real.shape[0], GAP, 3), 255, np.uint8)
     return np.hstack([panel for number, picture in enumerate(panels) for panel in ((gap, picture)[number == 0 :])])

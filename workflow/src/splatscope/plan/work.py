@@ -176,6 +176,7 @@ DRIVERS: dict[str, Driver] = {
     "restyle_shard": _restyled,
     "evaluate_replay": lambda work, wildcards: work.dataset_frames("replay") * work.megapixels("replay"),
     "annotate_dataset": _dataset_pixels,
+    "check_dataset": _dataset_pixels,
     "ablate_case": lambda work, wildcards: work.config.ablation.frames * work.megapixels("replay"),
     "train_baseline": _baseline,
     "train_detector": lambda work, wildcards: (

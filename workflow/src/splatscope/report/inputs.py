@@ -23,6 +23,7 @@ class ReportInputs:
     shards: Mapping[str, Sequence[Path]] = field(default_factory=dict)  # frame shards (.tar) by dataset, for depth
     episodes: Sequence[Path] = ()  # results/simulate/episode_<number>.tar; tables and videos beside them
     restyled: Mapping[str, Path] = field(default_factory=dict)  # results/restyle/<dataset> by dataset
+    checks: Sequence[Path] = ()  # results/check/<dataset>.json
     evaluate: Path | None = None  # results/evaluate
     benchmarks: Sequence[Path] = ()  # results/benchmarks/<rule>.tsv or <rule>/<job>.tsv
     provenance: Mapping[str, str] = field(default_factory=dict)  # what to state: seed, configuration digest, ...

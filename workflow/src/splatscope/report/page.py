@@ -40,6 +40,7 @@ def write_report(inputs: ReportInputs, config: ReportConfig, out: str | Path) ->
         "simulated": operations.simulated(inputs, config),
         "restyled": restyling.restyled(inputs, config),
         "datasets": sections.datasets(inputs, config),
+        "checks": sections.checks(inputs),
         "costs": costs,
         "left_out": overview.left_out(inputs),
         "provenance": overview.provenance(inputs),

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from splatscope.checks.outcome import limit_text
 from splatscope.config.report import ReportConfig
 from splatscope.files import read_json
 from splatscope.paper.published import IMAGE_QUALITY
@@ -201,6 +202,16 @@ def replay(inputs: ReportInputs, config: ReportConfig) -> dict | None:
         "lpips_note": lpips_note,
         "masks": any(content["mask_iou"]["images"] for content in evaluated.values()),
     }
+
+
+def checks(inputs: ReportInputs) -> list[dict]:
+    """A row for each check of each dataset, its limit as text."""
+    results = [read_json(path) for path in inputs.checks]
+    return [
+        check | {"dataset": result["dataset"], "limit": limit_text(check["limit"])}
+        for result in results
+        for check in result["checks"]
+    ]
 
 
 def datasets(inputs: ReportInputs, config: ReportConfig) -> list[dict]:

@@ -20,6 +20,7 @@ RULES = {  # those that are measured, by stage, in flow order
     "mix": ("mix_captured", "mix_simulated"),
     "restyle": ("train_style", "train_segmenter", "restyle_shard"),
     "annotate": ("annotate_dataset",),
+    "check": ("check_dataset",),
     "evaluate": ("evaluate_replay", "evaluate_truth", "evaluate_restyling"),
     "baselines": ("train_baseline", "render_baseline", "compare_baselines"),
     "proof": ("train_detector", "train_proof_segmenter"),

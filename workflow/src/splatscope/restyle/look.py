@@ -22,8 +22,8 @@ from safetensors.numpy import save
 from splatscope.documents import parse_json
 from splatscope.errors import InputError
 from splatscope.files import write_bytes
+from splatscope.folders import image_files
 from splatscope.images import decode_image, resize_area, to_float
-from splatscope.restyle.style_features import IMAGE_SUFFIXES
 from splatscope.shards import Frame
 
 LEVELS = np.linspace(0, 1, 257)
@@ -69,7 +69,7 @@ def load_look(source: str | Path) -> Look:
     source = Path(source)
     remedy = "name a folder that holds real frames itself, a file of their look, or '' to leave frames as they are"
     if source.is_dir():
-        paths = sorted(path for path in source.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+        paths = image_files(source)
         if not paths:
             raise InputError(source, found="no PNG or JPEG file", expected="one or more", remedy=remedy)
         try:

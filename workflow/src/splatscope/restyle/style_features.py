@@ -23,6 +23,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from splatscope.documents import parse_json
 from splatscope.errors import InputError
 from splatscope.files import sha256, write_bytes
+from splatscope.folders import image_files
 from splatscope.images import decode_image
 from splatscope.shards import Frame
 
@@ -31,7 +32,6 @@ INCEPTION_SHA256_START = "6726825d"  # torch-fidelity states it in the file's na
 INCEPTION_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION_FILE}"
 EFFICIENTNET_SHA256_START = "57934424"  # likewise
 EFFICIENTNET_SIZE = 224
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 BATCH = 16
 
 
@@ -167,7 +167,7 @@ def load_style_features(source: str | Path, network: FeatureNetwork) -> StyleFea
     source = Path(source)
     remedy = "name a folder that holds real frames itself, or a file of their features"
     if source.is_dir():
-        paths = sorted(path for path in source.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+        paths = image_files(source)
         if len(paths) < 2:
             found = f"{len(paths)} PNG or JPEG files"
             raise InputError(source, found=found, expected="two or more", remedy=remedy)
