@@ -13,12 +13,12 @@ from splatscope.config.section import Section
 class CheckLimits(Section):
     """What must hold of a dataset. A check that is null or empty is off."""
 
-    min_visibility: float | None = Field(default=0.05, ge=0, le=1)
+    min_visibility: float | None = Field(default=0.01, ge=0, le=1)
     """Of every annotated instance at least this fraction is seen (visible over amodal area)."""
     class_floors: dict[str, Annotated[float, Field(gt=0, le=1)]] = {}
     """Least fraction of the frames that show a class, by its name in resources/classes.tsv. A frame shows a class from
     annotate.min_area_px pixels on."""
-    max_depth_disagreement: float | None = Field(default=0.05, ge=0, le=1)
+    max_depth_disagreement: float | None = Field(default=0.2, ge=0, le=1)
     """Of no annotated instance's visible pixels does a larger fraction contradict the depth map: nothing is there, or
     it lies depth_slack_mm off the plane through the instance, or another instance lies as far before it."""
     depth_slack_mm: float = Field(default=15.0, gt=0)
