@@ -29,6 +29,7 @@ with atheris.instrument_imports(include=["splatscope", "plyfile"], enable_loader
     PARSER = PARSERS[NAME]()
 SEED = sys.argv[4] if len(sys.argv) > 4 else "1"
 HANG_S = 5  # of processor time
+NATIVE_HANG_S = 30  # the same where Python's code has no turn to say so: the process dies
 MEMORY = 2**30  # bytes above what the process has when it begins
 LONGEST = 6000  # bytes of an input
 
@@ -52,6 +53,7 @@ class Run:
         path = self.place / PARSER.file
         path.write_bytes(content)
         signal.setitimer(signal.ITIMER_PROF, HANG_S)
+        signal.setitimer(signal.ITIMER_VIRTUAL, NATIVE_HANG_S)
         try:
             PARSER.read(path)
             self.accepted += 1
@@ -66,6 +68,7 @@ class Run:
             self.keep(content, error)
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
     def keep(self, content: bytes, error: BaseException) -> None:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "splatscope" in frame.filename]
@@ -120,7 +123,7 @@ def main() -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    options = ["-timeout=60", "-rss_limit_mb=0", f"-seed={SEED}", f"-max_len={LONGEST}", "-len_control=0"]
+    options = ["-timeout=3600", "-rss_limit_mb=0", f"-seed={SEED}", f"-max_len={LONGEST}", "-len_control=0"]
     options += [f"-artifact_prefix={FOLDER}/{NAME}.died.", "-verbosity=0", "-reload=0", str(corpus)]
     atheris.Setup([sys.argv[0], *options], run.execute, custom_mutator=mutate)
     atheris.Fuzz()
