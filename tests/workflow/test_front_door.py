@@ -34,8 +34,9 @@ def test_default_run_is_complete(folder, run_snakemake):
 def test_every_dataset_of_the_default_run_is_checked_unless_nothing_is_declared(folder, run_snakemake):
     run = run_snakemake(folder, "--dry-run")
     assert run.jobs["check_dataset"] == run.jobs["require_checks"] == run.jobs["annotate_dataset"]
-    nothing = "checks={'min_visibility': None, 'max_depth_disagreement': None, 'min_difference': None}"
-    run = run_snakemake(folder, "--dry-run", "--config", nothing)
+    nothing = "{min_visibility: null, max_depth_disagreement: null, min_difference: null}"
+    (folder / "nothing.yaml").write_text(f"checks: {nothing}\n")
+    run = run_snakemake(folder, "--dry-run", "--configfile", "nothing.yaml")
     assert run.code == 0, run.output
     assert "check_dataset" not in run.jobs and run.jobs["write_report"] == 1
 
