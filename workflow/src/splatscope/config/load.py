@@ -121,7 +121,14 @@ def _describe(problem: dict, model: type[BaseModel], texts: _Texts, reference: s
     if problem["type"] in ("missing", "union_tag_not_found"):
         return InputError(file, where, found="no such key", expected="this key", remedy=f"add it; {reference}")
     remedy = f"correct the value; {reference}"
-    return InputError(file, where, found=repr(problem["input"]), expected=problem["msg"], remedy=remedy)
+    return InputError(file, where, found=_shown(problem["input"]), expected=problem["msg"], remedy=remedy)
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # Python writes no whole number of more than 4300 digits
+        return "a number of thousands of digits"
 
 
 def _nearest(key: str, known: Sequence[str]) -> str | None:
