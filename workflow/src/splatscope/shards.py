@@ -191,8 +191,8 @@ def read_shard(
             if current:
                 yield _decode(tar_path, key, current)
             _check_keys(tar_path, list(found))
-    except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError, RecursionError) as error:
-        raise _broken(tar_path, found=str(error)) from error
+    except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError, RecursionError, IndexError) as error:
+        raise _broken(tar_path, found=str(error)) from error  # (IndexError: a sparse member's map that is cut short)
 
 
 class _Bounded:
