@@ -59,7 +59,7 @@ $(CLUSTER)/installed: envs/cluster.txt | setup
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --target $(CLUSTER) --compile-bytecode --no-deps --require-hashes -r $<
 	touch $@
 
-# YOLO exports read by ultralytics' own loader (AGPL-3.0, so it is installed apart and nothing else uses it).
+# YOLO exports read by ultralytics' own loader (AGPL-3.0), the COCO export by FiftyOne; installed apart: nothing else uses them.
 test-exports: setup $(EXPORTS)/installed
 	. $(BIN)/activate && PYTHONPATH=$(CURDIR)/$(EXPORTS) pytest -m exports tests/exports
 

@@ -163,7 +163,7 @@ class SlurmHost:
         for node, port in zip(self.names, ports):
             gres = " Gres=gpu:2" if node == self.names[-1] else ""
             lines.append(f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port}{gres}")
-        lines.append("PartitionName=all Nodes=ALL Default=YES LLN=YES DefaultTime=10 MaxTime=60")
+        lines.append("PartitionName=all Nodes=ALL Default=YES LLN=YES DefaultTime=10 MaxTime=240")
         (folder / "slurm.conf").write_text("\n".join(lines) + "\n")
         key = folder / "munge.key"
         key.touch(mode=0o600)

@@ -14,7 +14,7 @@ from runs import DATASETS, NOT_RESULTS, REPOSITORY, SMALL, result_digests, start
 pytestmark = pytest.mark.cluster
 
 CREDENTIALS = {"SNAKEMAKE_STORAGE_S3_ACCESS_KEY": "test", "SNAKEMAKE_STORAGE_S3_SECRET_KEY": "test"}
-EPISODES = [f"results/simulate/episode_{index:06d}.json" for index in range(6)]
+EPISODES = [f"results/simulate/episode_{index:06d}.json" for index in range(3)]
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_a_second_checkout_takes_what_the_first_has_made(tmp_path, undisturbed, 
     assert output.count("from cache.") == len(made)
     assert not any(log.stat().st_size for log in (second / "results" / "logs").rglob("*.log")), "a job ran"
 
-    changed = ["--config", "simulate={'max_duration_s': 0.6}"]
+    changed = ["--config", "simulate={'max_duration_s': 0.5}"]
     start_snakemake(tmp_path / "third", *arguments, *changed, "--", EPISODES[0], **shared).finish()
     log = tmp_path / "third" / "results" / "logs" / "simulate_episode" / "000000.log"
     assert log.stat().st_size, "other settings, and yet it was taken from the cache"

@@ -1,4 +1,4 @@
-"""The nearest one of many vectors, in blocks of matrix products: 100,000 vectors take minutes and little memory."""
+"""The nearest one of many vectors, in blocks of matrix products: 100,000 thumbnails take a minute and little memory."""
 
 from __future__ import annotations
 
