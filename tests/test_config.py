@@ -6,8 +6,10 @@ import pytest
 import yaml
 
 from splatscope.config import generate
+from splatscope.config.compose import ComposeConfig
 from splatscope.config.load import check_config, load_config
 from splatscope.config.model import Config
+from splatscope.config.simulate import SimulateConfig
 from splatscope.errors import InputError
 
 
@@ -82,3 +84,10 @@ def test_all_wrong_keys_are_listed_at_once(tmp_path):
 def test_missing_file():
     with pytest.raises(InputError, match=r"nowhere\.yaml"):
         load_config("nowhere.yaml")
+
+
+def test_more_operations_leave_those_there_are_alone():
+    settings = [SimulateConfig(episodes=count).of_a_job() for count in (8, 9)]
+    assert settings[0] == settings[1] and SimulateConfig.model_validate(settings[0]).max_duration_s == 150
+    assert SimulateConfig(width=64).of_a_job() != settings[0]
+    assert "recipe" not in ComposeConfig().of_a_job("recipe")

@@ -89,7 +89,7 @@ rule ablate_case:
         frames=CONFIG.ablation.frames,
         recordings=SCENES,
         tools=TOOLS,
-        compose=settings("compose"),
+        compose=settings("compose", "recipe", "replay_frames"),
         render=settings("render"),
         evaluate=settings("evaluate"),
         seed=CONFIG.seed,

@@ -32,9 +32,9 @@ def script_digest(name):
     return code_digest(Path(workflow.basedir) / "workflow" / "scripts" / f"{name}.py")
 
 
-def settings(section):
+def settings(section, *unused):
     """One section of the configuration as plain values, so that only jobs that use it rerun when it changes."""
-    return getattr(CONFIG, section).model_dump(mode="json")
+    return getattr(CONFIG, section).of_a_job(*unused)
 
 
 def growing(amount):

@@ -22,7 +22,7 @@ rule compose_replay:
     params:
         recordings=SCENES,
         tools=TOOLS,
-        config=settings("compose"),
+        config=settings("compose", "recipe"),
         seed=CONFIG.seed,
         code=script_digest("compose_replay"),
     message:
@@ -55,7 +55,7 @@ rule sample_scenes:
         recordings=BACKGROUNDS,
         scenes=POSED_ABOUT,
         tools=TOOLS,
-        config=settings("compose"),
+        config=settings("compose", "replay_frames"),
         seed=CONFIG.seed,
         device=CONFIG.device,
         code=script_digest("sample_scenes"),

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from splatscope.annotate.records import Annotation, image_name, read_annotations
-from splatscope.checks import depth, duplicates, privacy
+from splatscope.checks import depth, duplicates
 from splatscope.checks.measures import Measures
 from splatscope.config.annotate import AnnotateConfig
 from splatscope.config.checks import CheckLimits
-from splatscope.restyle.style_features import EfficientNetLite0
 from splatscope.shards import Frame, read_shard
 
 MAPS = ("class_map", "instance_map", "amodal_bits", "depth_mm")
@@ -34,7 +33,11 @@ def measure_shard(
 
     `class_table` holds ids by name. Raises InputError for an unreadable shard and frames without label maps.
     """
-    network = EfficientNetLite0() if limits.real_frames is not None else None
+    network = None
+    if limits.real_frames is not None:
+        from splatscope.checks import privacy  # brings PyTorch, which takes seconds
+
+        network = privacy.EfficientNetLite0()
     names, places, classes, thumbnails, features, instances = [], [], [], [], [], []
     for frame in read_shard(shard, maps=MAPS):
         annotations = kept_annotations(frame, class_table, annotate, shard)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from splatscope.checks import class_floors, depth, duplicates, privacy, visibility
+from splatscope.checks import class_floors, depth, duplicates, visibility
 from splatscope.checks.contact_sheet import draw_offenders
 from splatscope.checks.declared import real_files
 from splatscope.checks.measures import Measures
@@ -70,6 +70,8 @@ def check_dataset(
     if limits.min_difference is not None:
         measures.earlier, measures.difference = duplicates.nearest_earlier(measures.thumbnails)
     if limits.real_frames is not None:
+        from splatscope.checks import privacy  # brings PyTorch, which takes seconds
+
         measures.real_files = real_files(limits.real_frames)
         measures.nearest_real, measures.real_distance, real = privacy.nearest_real(
             measures.features, measures.real_files
@@ -95,13 +97,16 @@ def check_dataset(
 
 def _judge(measures: Measures, limits: CheckLimits) -> list[Outcome]:
     """The outcome of every check that is on."""
-    switches = (
+    switches = [
         (visibility, limits.min_visibility is not None),
         (class_floors, bool(limits.class_floors)),
         (depth, limits.max_depth_disagreement is not None),
         (duplicates, limits.min_difference is not None),
-        (privacy, limits.real_frames is not None),
-    )
+    ]
+    if limits.real_frames is not None:
+        from splatscope.checks import privacy
+
+        switches.append((privacy, True))
     return [one.check(measures, limits) for one, on in switches if on]
 
 

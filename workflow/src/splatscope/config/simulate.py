@@ -12,6 +12,8 @@ from splatscope.config.section import Section
 class SimulateConfig(Section):
     """Simulated operations: how many, what happens in them, how they are filmed."""
 
+    JOBS = frozenset({"episodes"})
+
     episodes: int = Field(default=8, ge=0)
     """Number of operations; each has its own anatomy, tools, light and camera."""
     scenario: str = "cholecystectomy_short"

@@ -1,6 +1,7 @@
 """Measures the costs that ship with the project, on a finished run: `python -m splatscope.plan.reference FOLDER`.
 
-The run must be of the present settings: results are taken for what they are, however old.
+The run must be of the present settings: results are taken for what they are, however old. Rules that it did not run
+keep the costs that the output file has.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from splatscope.files import read_json, write_json
-from splatscope.plan.costs import Costs, costs_document, measure_costs, measured_seconds
+from splatscope.plan.costs import Costs, costs_document, load_costs, measure_costs, measured_seconds
 from splatscope.plan.jobs import list_jobs
 from splatscope.plan.work import Work
 
@@ -35,7 +36,10 @@ def main() -> None:
     start = min(measured_seconds(path)[0] for path in tables if path.is_file())
     starts = dict.fromkeys({job.rule for job in workflow.jobs}, start)
     rates = measure_costs(workflow, work, arguments.folder, starts, trusting=True)
-    write_json(arguments.output, costs_document(Costs(rates, _machine(), episode_s)))
+    known = load_costs(arguments.output) if arguments.output.exists() else Costs({}, "", {})
+    kept = {rule: cost for rule, cost in known.rules.items() if rule not in rates}
+    machine = _machine() + (f"; {', '.join(sorted(kept))}: {known.machine.split(';')[0]}" if kept else "")
+    write_json(arguments.output, costs_document(Costs(kept | rates, machine, {**known.episode_s, **episode_s})))
 
 
 def _episode_lengths(folder: Path, frames_per_second: int) -> float | None:

@@ -15,9 +15,10 @@ from splatscope.ingest.video import count_frames
 from splatscope.plan.jobs import Job, Workflow
 
 TETRAHEDRA = {"demo": 8_000, "standard": 19_000}
-# of one core, to weigh physics against pictures within an episode (bench/RESULTS.md)
-SECONDS_PER_TET_SUBSTEP = 42e-9
-SECONDS_PER_MEGAPIXEL = 1.1
+# Of one core, to weigh what depends on a frame's size against what does not; from runs of two sizes (bench/RESULTS.md).
+SECONDS_PER_TET_SUBSTEP = 97e-9  # contacts, the surgeon and tables included
+SECONDS_PER_MEGAPIXEL = 0.89
+MEGAPIXELS_OF_A_DRAW = 0.12  # what finding a scene takes beside looking at its picture
 
 SHARDS_OF = {"mix_captured": "sampled", "render_baseline": "replay"}  # datasets that the rule's name implies
 
@@ -167,7 +168,9 @@ DRIVERS: dict[str, Driver] = {
     "reconstruct_group": _pairs,
     "train_splat": _training,
     "train_fewer_views": _training,
-    "sample_scenes": lambda work, wildcards: work.dataset_frames("sampled") * work.megapixels("sampled"),
+    "sample_scenes": lambda work, wildcards: (
+        work.dataset_frames("sampled") * (work.megapixels("sampled") + MEGAPIXELS_OF_A_DRAW)
+    ),
     "compose_replay": lambda work, wildcards: work.dataset_frames("replay"),
     **{rule: _shard_pixels(rule) for rule in ("render_shard", *SHARDS_OF)},
     "mix_simulated": lambda work, wildcards: work.episode_frames * work.megapixels("simulated"),

@@ -160,7 +160,7 @@ def _notes(name: FrameName, config: Config, section: str) -> list[str]:
     notes = []
     if provenance.get("seed") != config.seed:
         notes.append(f"it was made with seed {provenance.get('seed')}, now it is {config.seed}")
-    settings = getattr(config, section).model_dump(mode="json")
+    settings = getattr(config, section).of_a_job()
     if section != "restyle" and provenance.get("config_digest") != settings_digest(settings):
         notes.append(f"the section {section} of the settings is another than when it was made")
     return notes
