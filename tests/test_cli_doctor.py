@@ -91,7 +91,7 @@ def test_the_slowest_rules_come_first():
     plan = Estimate([rule("a", 30), rule("restyle_shard", 600, 100), rule("train_splat", 120)], 0.1)
     first, second = doctor.slow_rules(plan)
     assert (first.rule, second.rule) == ("restyle_shard", "train_splat")
-    assert first.sentence() == "restyling frames: 10.0 processor minutes (2 jobs), 100 for each 1,000 frames"
+    assert first.sentence() == "restyling frames: 10.0 min of processor time (2 jobs), 1.7 h for each 1,000 frames"
     assert second.cpu_s_per_1000_frames is None
 
 

@@ -19,7 +19,7 @@ def test_the_plan_counts_snakemakes_jobs(tmp_path, repository, run_snakemake):
     planned = {row[1]: int(row[2]) for row in re.finditer(r"^(\w+) +(\d+) ", done.stdout, re.MULTILINE)}
     assert planned.pop("together") == sum(planned.values())
     assert planned == jobs == {"simulate_episode": 3, "annotate_dataset": 1}
-    assert re.search(r"^[\d.]+ h on 1 x 4 cores, [\d.]+ GB of disk$", done.stdout, re.MULTILINE)
+    assert re.search(r"^[\d.]+ (s|min|h) on 1 x 4 cores, [\d.]+ (MB|GB) of disk$", done.stdout, re.MULTILINE)
     assert "guess" not in done.stdout
 
 

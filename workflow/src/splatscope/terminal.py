@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+LONGEST_WORD = 13  # characters: longer ones may be broken
 PIPE_WIDTH = 1000  # characters: lines in a pipe are not to be folded
 
 
@@ -21,7 +22,8 @@ def print_json(document: dict[str, Any]) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:
-    """Rows under their columns; on a terminal with lines and colours. Numbers are aligned at their right.
+    """Rows under their columns; on a terminal with lines and colours, where words are only broken when they are long.
+    Numbers are aligned at their right; columns without anything in them are left out.
 
     A cell may hold anything, also names that a hostile file chose: control characters are shown as escapes.
     """
@@ -33,13 +35,19 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title:
     terminal = sys.stdout.isatty()
     console = Console() if terminal else Console(width=PIPE_WIDTH, color_system=None)
     frame = box.SIMPLE_HEAD if terminal else None
-    table = Table(title=title or None, title_justify="left", box=frame, pad_edge=False)
-    for index, column in enumerate(columns):
+    table = Table(title=title or None, title_justify="left", box=frame, padding=(0, 1, 0, 0), pad_edge=False)
+    shown = [index for index in range(len(columns)) if any(row[index] is not None for row in rows)]
+    for index in shown:
         numeric = all(isinstance(row[index], int | float) for row in rows)
-        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
+        words = " ".join([columns[index], *(printable(row[index]) for row in rows)]).split()
+        width = min(max(map(len, words), default=1), LONGEST_WORD)
+        justify = "right" if numeric else "left"
+        table.add_column(Text(columns[index]), justify=justify, overflow="fold", min_width=width)
     for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+        table.add_row(*(Text(printable(row[index])) for index in shown))
     if terminal:
+        least = 2 + sum(column.min_width + 2 for column in table.columns)
+        console.width = max(console.width, least)  # lines that the terminal folds rather than lines cut off
         console.print(table)
         return
     with console.capture() as captured:
@@ -57,3 +65,16 @@ def printable(value: object) -> str:
         return f"{value:.4g}"
     text = str(value)
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def spent(seconds: float) -> str:
+    """A time in the unit that suits it."""
+    if seconds < 3600:
+        return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
+    return f"{seconds / 3600:,.1f} h"
+
+
+def size(count: float) -> str:
+    """A number of bytes in the unit that suits it."""
+    power, unit = next(((10**p, u) for p, u in ((12, "TB"), (9, "GB")) if count >= 10**p), (10**6, "MB"))
+    return f"{count / power:,.0f} {unit}" if unit == "MB" else f"{count / power:,.1f} {unit}"

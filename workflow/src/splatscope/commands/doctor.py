@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from splatscope.project import REPOSITORY, settings_files
-from splatscope.terminal import add_json_option, print_json, print_table
+from splatscope.terminal import add_json_option, print_json, print_table, spent
 
 SIGNS = {"ok": "ok", "note": "note", "missing": "MISSING"}
 
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"\nWhat takes a default run longer than a minute (measured on {basis}):")
         for rule in slow:
             print(f"  {rule.sentence()}")
-        print(f"  {plan.cpu_s / 60:.0f} processor minutes together, about {60 * plan.hours:.0f} minutes on these cores")
+        print(f"  {spent(plan.cpu_s)} of processor time together, about {spent(3600 * plan.hours)} on these cores")
     print(
         f"\n{len(broken)} missing: {', '.join(check.name for check in broken)}" if broken else "\nNothing is missing."
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from splatscope.documents import parse_yaml
 from splatscope.errors import InputError
 from splatscope.project import REPOSITORY, settings_files
-from splatscope.terminal import add_json_option, print_json
+from splatscope.terminal import add_json_option, print_json, print_table, size, spent
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from splatscope.plan.costs import load_costs, measure_costs
-    from splatscope.plan.estimate import estimate, table
+    from splatscope.plan.estimate import COLUMNS, estimate, rows
     from splatscope.plan.jobs import list_jobs
     from splatscope.plan.work import Work
 
@@ -57,9 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
         total = {"jobs": plan.jobs, "cpu_s": plan.cpu_s, "size_bytes": plan.size_bytes, "hours": plan.hours}
         print_json({"rules": [asdict(rule) for rule in plan.rules], "measured_here": sorted(measured), **total})
         return 0
-    print(table(plan))
+    print_table(COLUMNS, rows(plan))
+    nodes = f"{arguments.nodes} x {arguments.cores} cores"
     print(
-        f"\n{plan.hours:.2f} h on {arguments.nodes} x {arguments.cores} cores, {plan.size_bytes / 1e9:.1f} GB of disk\n"
+        f"\n{spent(3600 * plan.hours)} on {nodes}, {size(plan.size_bytes)} of disk\n"
         f"basis: {len(measured)} rules measured here, the others on {reference.machine}"
     )
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from splatscope.plan.estimate import Estimate, RuleEstimate
+from splatscope.terminal import spent
 
 MINUTE_S = 60.0
 WHAT = {
@@ -39,8 +40,8 @@ class SlowRule:
         jobs = f"{self.jobs} job{'s' if self.jobs > 1 else ''}"
         per_frame = ""
         if self.cpu_s_per_1000_frames is not None:
-            per_frame = f", {self.cpu_s_per_1000_frames / 60:.0f} for each 1,000 frames"
-        return f"{self.what}: {self.cpu_minutes:.1f} processor minutes ({jobs}){per_frame}"
+            per_frame = f", {spent(self.cpu_s_per_1000_frames)} for each 1,000 frames"
+        return f"{self.what}: {spent(60 * self.cpu_minutes)} of processor time ({jobs}){per_frame}"
 
 
 def slow_rules(plan: Estimate, least_s: float = MINUTE_S) -> list[SlowRule]:

@@ -1,4 +1,4 @@
-"""Jobs and costs put together: the table that `splatscope plan` prints."""
+"""Jobs and costs put together: what `splatscope plan` prints."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from splatscope.plan.costs import Cost
 from splatscope.plan.jobs import Job, Workflow
 from splatscope.plan.schedule import makespan
 from splatscope.plan.work import Work
+from splatscope.terminal import size, spent
 
 SMALL_JOB = Cost(start_s=5.0, cpu_s_per_unit=0.0, bytes_per_unit=0.0, memory_mb=1000.0)  # where nothing was measured
 
@@ -86,21 +87,17 @@ def _of_rule(rule: str, jobs: Sequence[Job], work: Work, costs: Mapping[str, Cos
     )
 
 
-def table(plan: Estimate) -> str:
-    """The estimate as text, a line for each rule, and what it takes together."""
-    lines = [
-        f"{'rule':26}{'jobs':>7}{'CPU h':>9}{'GPU h':>8}{'GB':>9}{'MB/job':>8}{'frames':>10}{'CPU-s/1000':>12}"
-        f"{'GB/1000':>9}  measured on"
-    ]
+COLUMNS = ("rule", "jobs", "CPU time", "GPU time", "disk", "memory", "frames", "CPU/1000", "basis")
+
+
+def rows(plan: Estimate) -> list[tuple]:
+    """The estimate for people: a row of `COLUMNS` for each rule, and one of what it takes together. Memory is a job's,
+    the processor time at the end is for 1,000 frames, and the basis are jobs that were measured."""
+    made = []
     for rule in plan.rules:
-        gpu = "?" if rule.gpu_s is None else f"{rule.gpu_s / 3600:.2f}" if rule.gpu_s else "-"
-        per_frame = ["-", "-"]
-        if rule.frames:
-            per_frame = [f"{1000 * rule.cpu_s / rule.frames:.0f}", f"{rule.size_bytes / 1e6 / rule.frames:.2f}"]
+        gpu = "?" if rule.gpu_s is None else spent(rule.gpu_s) if rule.gpu_s else None
+        thousand = spent(1000 * rule.cpu_s / rule.frames) if rule.frames else None
         basis = f"{rule.measured_on} jobs" if rule.measured_on else "guess"
-        lines.append(
-            f"{rule.rule:26}{rule.jobs:7,}{rule.cpu_s / 3600:9.2f}{gpu:>8}{rule.size_bytes / 1e9:9.2f}"
-            f"{rule.memory_mb:8.0f}{rule.frames or '-':>10}{per_frame[0]:>12}{per_frame[1]:>9}  {basis}"
-        )
-    lines.append(f"{'together':26}{plan.jobs:7,}{plan.cpu_s / 3600:9.2f}{'':8}{plan.size_bytes / 1e9:9.2f}")
-    return "\n".join(lines)
+        sizes = size(rule.size_bytes), size(1e6 * rule.memory_mb)
+        made.append((rule.rule, rule.jobs, spent(rule.cpu_s), gpu, *sizes, rule.frames or None, thousand, basis))
+    return [*made, ("together", plan.jobs, spent(plan.cpu_s), None, size(plan.size_bytes), None, None, None, None)]
