@@ -69,7 +69,7 @@ $(EXPORTS)/installed: envs/exports.txt | setup
 
 # Seeded faults (kill -9, full disk, flipped bits, ...), after which the same command must give the same bytes.
 chaos: setup
-	. $(BIN)/activate && python tests/chaos/campaign.py --faults $(or $(FAULTS),112) --seed $(or $(SEED),1)
+	. $(BIN)/activate && python tests/chaos/campaign.py --faults $(or $(FAULTS),112) --seed $(or $(SEED),1) --seconds 12 --parallel 2
 
 # Ten of them, on simulated operations alone.
 chaos-smoke: setup

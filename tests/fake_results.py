@@ -136,10 +136,13 @@ def write_replay(folder: Path, frames: int, shift: float = 0.0, dataset: str = "
     valid = np.full((192, 256), 255, np.uint8)
     valid[:4] = 0
     write_png(folder / "ingest/scene/valid.png", valid)
+    camera = folder / "poses/scene.camera.json"
+    write_json(camera, {"camera": CAMERA.scaled(256, 192).to_dict()})
     recording = RealRecording(
         write_real_frames(folder / "ingest/scene/frames.tar", video),
         folder / "ingest/scene/valid.png",
         write_true_frames(folder / "phantom/truth/scene.tar", video),
+        camera,
     )
     out = folder / "evaluate"
     names = [f"{dataset}{suffix}" for suffix in (".parquet", ".csv", ".json", "_best.png", "_worst.png")]

@@ -230,7 +230,7 @@ def material(tmp_path_factory):
         {"scene": table},
         {"scene": camera},
         folder / "poses.json",
-        {"scene": RealRecording(folder / "frames.tar", None, folder / "truth.tar")},
+        {"scene": RealRecording(folder / "frames.tar", None, folder / "truth.tar", camera)},
         folder / "site.ply",
         {"needle_driver": folder / "tool.ply"},
         {"needle_driver": folder / "extract.json"},

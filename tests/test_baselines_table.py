@@ -31,7 +31,7 @@ def methods_in(folder, frames=4):
             training[model] = folder / f"{name}_{model}.json"
             write_json(training[model], content)
         methods[name] = Method(outputs.summary_json, shards, training)
-    return methods, {name: recording.frames for name, recording in recordings.items()}
+    return methods, recordings
 
 
 def outputs_in(folder):

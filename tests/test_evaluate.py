@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,8 +21,9 @@ from splatscope.evaluate import box_iou, evaluate_replay, evaluate_truth, mask_i
 from splatscope.evaluate.overlap import mask_box
 from splatscope.evaluate.similarity import Backbone, load_lpips, psnr, ssim
 from splatscope.evaluate.tool_fit import fit_tool_to_mesh
-from splatscope.geometry import apply, make_transform
+from splatscope.geometry import Camera, apply, make_transform
 from splatscope.images import decode_image, to_float
+from splatscope.shards import read_shard, write_shard
 
 RNG = np.random.default_rng(0)
 
@@ -154,6 +156,33 @@ def test_replay_with_a_shifted_tool_has_lower_overlap(tmp_path):
     shifted = evaluate_replay(*_evaluated(fake.write_replay(tmp_path / "b", frames=3, shift=4)))
     assert shifted["mask_iou"]["mean"] < straight["mask_iou"]["mean"] - 0.1
     assert shifted["psnr"]["mean"] < straight["psnr"]["mean"]
+
+
+def test_frames_of_a_lens_that_poses_found_are_undistorted(replay):
+    """As a recording without a calibration has them: stored as filmed, the distortion in the camera file of poses."""
+    rendered, recordings, outputs = replay
+    straight = evaluate_replay(rendered, recordings, EvaluateConfig(), outputs)
+    recording = recordings["scene"]
+    pinhole = Camera.from_dict(json.loads(recording.camera.read_text())["camera"])
+    lens = replace(pinhole, distortion=(-0.3, 0.05, 0.0, 0.0))
+    filmed = [replace(frame, rgb=through(lens, frame.rgb), stored={}) for frame in read_shard(recording.frames)]
+    write_shard(recording.frames, filmed)
+    bent = evaluate_replay(rendered, recordings, EvaluateConfig(), outputs)
+    recording.camera.write_text(json.dumps({"camera": lens.to_dict()}))
+    mended = evaluate_replay(rendered, recordings, EvaluateConfig(), outputs)
+    assert bent["psnr"]["mean"] < straight["psnr"]["mean"] - 2
+    assert mended["psnr"]["mean"] == pytest.approx(straight["psnr"]["mean"], abs=0.5)
+    recording.camera.write_text('{"camera": null}')
+    with pytest.raises(InputError, match="no camera"):
+        evaluate_replay(rendered, recordings, EvaluateConfig(), outputs)
+
+
+def through(lens, image):
+    """The picture of a pinhole camera as the lens would have taken it."""
+    rows, columns = np.indices(image.shape[:2], np.float32)
+    rays = lens.unproject(np.stack([columns.ravel(), rows.ravel()], 1) + 0.5)
+    pixels = (rays * [lens.fx, lens.fy] + lens.opencv_matrix[:2, 2]).astype(np.float32).reshape(*rows.shape, 2)
+    return cv2.remap(image, pixels[..., 0], pixels[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def test_replay_without_truth_gives_null_overlap(replay):

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
+import re
 import shutil
 from base64 import urlsafe_b64decode
 from dataclasses import dataclass
 from pathlib import Path
 
-from splatscope.files import sha256
 from splatscope.records import UNRECORDED
+
+# How long something took is told by these files, which are compared without it.
+TIMES = {
+    "summary.json": rb'"run.wall_s": [\d.]+',
+    "splat.json": rb'"seconds": [\d.]+',
+    "sfm.json": rb'"seconds": {.*?}',
+    "curve.csv": rb",[\d.]+$",
+    "report.html": b"|".join(
+        [
+            rb'<section id="costs">.*?</section>',
+            rb'<p class="time">.*?</p>',
+            rb'<dt>Time</dt><dd class="value">.*?</dd>',
+            rb"<code>run.wall_s</code></th><td>[\d.]+",
+            rb"iterations, [^<]*</span>",
+        ]
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -66,14 +84,21 @@ class Undisturbed:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every result by its path; logs and benchmarks tell of times and are none."""
+    """SHA-256 of every result by its path, without times; logs and benchmarks tell of nothing else and are none."""
     results = folder / "results"
     files = (path for path in results.rglob("*") if path.is_file())
     return {
-        path.relative_to(folder).as_posix(): sha256(path)
+        path.relative_to(folder).as_posix(): hashlib.sha256(without_times(path)).hexdigest()
         for path in files
         if path.relative_to(results).parts[0] not in UNRECORDED
     }
+
+
+def without_times(path: Path) -> bytes:
+    content = path.read_bytes()
+    if path.name in TIMES:
+        content = re.sub(TIMES[path.name], b"", content, flags=re.MULTILINE | re.DOTALL)
+    return content
 
 
 def read_jobs(metadata: Path) -> list[Job]:

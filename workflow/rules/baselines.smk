@@ -78,6 +78,7 @@ rule compare_baselines:
         nerfacto_frames=shard_files("replay_nerfacto", "tar"),
         nerfacto_training=expand("results/baselines/nerfacto/{model}/training.json", model=MODELS),
         real=expand("results/ingest/{name}/frames.tar", name=SCENES),
+        cameras=expand("results/poses/{name}.camera.json", name=SCENES),
     output:
         summary="results/baselines/baselines.json",
         table="results/baselines/baselines.csv",

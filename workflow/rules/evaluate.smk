@@ -7,6 +7,7 @@ rule evaluate_replay:
         manifests=lambda wildcards: shard_files(wildcards.dataset, "json"),
         real=expand("results/ingest/{name}/frames.tar", name=SCENES),
         valid=expand("results/ingest/{name}/valid.png", name=SCENES),
+        cameras=expand("results/poses/{name}.camera.json", name=SCENES),
         truth=expand(
             "results/phantom/truth/{name}.tar",
             name=[name for name in SCENES if name in PHANTOM_NAMES],

@@ -16,11 +16,12 @@ with run_job(snakemake):
     files, out, params = snakemake.input, snakemake.output, snakemake.params
     scenes, tools = params.recordings, params.tools
     truth, valid = {Path(path).stem: Path(path) for path in files.truth}, named(scenes, files.valid)
+    real, cameras = named(scenes, files.real), named(scenes, files.cameras)
     given = CaseFiles(
         named(scenes, files.tables),
-        named(scenes, files.cameras),
+        cameras,
         Path(files.poses),
-        {name: RealRecording(path, valid[name], truth.get(name)) for name, path in named(scenes, files.real).items()},
+        {name: RealRecording(real[name], valid[name], truth.get(name), cameras[name]) for name in scenes},
         Path(files.site),
         named(tools, files.tools),
         named(tools, files.extracted),

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 from splatscope.baselines.comparison import Method, compare_baselines
+from splatscope.evaluate.replay import RealRecording
 from splatscope.jobs import run_job
 
 with run_job(snakemake):
@@ -13,5 +14,9 @@ with run_job(snakemake):
         )
         for name in ("ours", "ngp", "nerfacto")
     }
-    real, paths = dict(zip(params.recordings, map(Path, files.real))), map(Path, (out.summary, out.table, out.picture))
+    real = {
+        name: RealRecording(Path(frames), camera=Path(camera))
+        for name, frames, camera in zip(params.recordings, files.real, files.cameras)
+    }
+    paths = map(Path, (out.summary, out.table, out.picture))
     compare_baselines(methods, real, params.sh_degree, **dict(zip(("summary_json", "table_csv", "picture_png"), paths)))

@@ -9,8 +9,8 @@ with run_job(snakemake):
     files, out, params = snakemake.input, snakemake.output, snakemake.params
     truth = {Path(path).stem: Path(path) for path in files.truth}
     real = {
-        name: RealRecording(Path(frames), Path(valid), truth.get(name))
-        for name, frames, valid in zip(params.recordings, files.real, files.valid)
+        name: RealRecording(Path(frames), Path(valid), truth.get(name), Path(camera))
+        for name, frames, valid, camera in zip(params.recordings, files.real, files.valid, files.cameras)
     }
     outputs = ReplayOutputs(*(Path(path) for path in (out.rows, out.table, out.summary, out.best, out.worst)))
     evaluate_replay(files.frames, real, EvaluateConfig.model_validate(params.config), outputs)

@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 
 from splatscope.errors import InputError
+from splatscope.evaluate.replay import RealRecording
 from splatscope.files import read_json, write_bytes, write_json, write_table
 from splatscope.images import encode_png, resize_area
-from splatscope.shards import read_shard, read_shards
+from splatscope.recorded_frames import read_camera, read_recorded
+from splatscope.shards import read_shards
 
 METRICS = ("psnr", "ssim", "lpips", "mask_iou")
 NAMES = {"ours": "ours", "ngp": "Instant-NGP", "nerfacto": "Nerfacto"}
@@ -34,7 +36,7 @@ class Method:
 
 def compare_baselines(
     methods: Mapping[str, Method],
-    real_frames: Mapping[str, Path],
+    real: Mapping[str, RealRecording],
     sh_degree: int,
     *,
     summary_json: Path,
@@ -43,7 +45,7 @@ def compare_baselines(
 ) -> dict:
     """Write one row per method and a picture of real frames beside what each method makes of them.
 
-    `methods` by key of NAMES; `real_frames` (ingest's frames.tar) by recording; `sh_degree` of our splats' colours.
+    `methods` by key of NAMES; `real` frames and cameras by recording; `sh_degree` of our splats' colours.
     Raises InputError when the methods were not judged on the same number of images.
     """
     rows = {name: _row(name, method, sh_degree) for name, method in methods.items()}
@@ -59,7 +61,7 @@ def compare_baselines(
     write_json(summary_json, {"rows": list(rows.values())})
     flat = pd.json_normalize(list(rows.values()), sep="_")
     write_table(table_csv, flat)
-    write_bytes(picture_png, encode_png(_picture(methods, real_frames)))
+    write_bytes(picture_png, encode_png(_picture(methods, real)))
     return rows
 
 
@@ -86,7 +88,7 @@ def _row(name: str, method: Method, sh_degree: int) -> dict:
     }
 
 
-def _picture(methods: Mapping[str, Method], real_frames: Mapping[str, Path]) -> np.ndarray:
+def _picture(methods: Mapping[str, Method], recordings: Mapping[str, RealRecording]) -> np.ndarray:
     """uint8 [H, W, 3]: SHOWN rows spread over the frames; the real one, then each method's."""
     drawn = {name: list(read_shards(method.frames)) for name, method in methods.items()}
     first = next(iter(drawn.values()))
@@ -96,8 +98,9 @@ def _picture(methods: Mapping[str, Method], real_frames: Mapping[str, Path]) -> 
         height, width = frame.rgb.shape[:2]
         source = frame.meta["source"]
         key = f"{source['frame']:06d}"
-        real = next(read_shard(real_frames[source["recording"]], maps=(), keys={key})).rgb
-        rows.append([resize_area(real, width, height)] + [frames[place].rgb for frames in drawn.values()])
+        recording = recordings[source["recording"]]
+        real = next(read_recorded(recording.frames, read_camera(recording.camera), {key}))
+        rows.append([resize_area(real.rgb, width, height)] + [frames[place].rgb for frames in drawn.values()])
     titles = [_title(text, rows[0][0].shape[1]) for text in ("real", *(NAMES[name] for name in methods))]
     return np.vstack([_beside(row) for row in (titles, *rows)])
 

@@ -15,7 +15,8 @@ from splatscope.evaluate.overlap import box_iou, mask_box, mask_iou
 from splatscope.evaluate.overlays import GAP, PANELS, pair_picture
 from splatscope.evaluate.similarity import HOW_TO_GET_LPIPS, load_lpips, psnr, ssim
 from splatscope.files import sha256, write_bytes, write_json, write_table
-from splatscope.images import decode_image, encode_png, resize_area, to_float
+from splatscope.images import encode_png, resize_area, to_float
+from splatscope.recorded_frames import read_camera, read_recorded, read_usable
 from splatscope.shards import Frame, read_shard, read_shards
 
 METRICS = ("psnr", "ssim", "lpips", "mask_iou", "box_iou", "amodal_iou")
@@ -25,9 +26,10 @@ METRICS = ("psnr", "ssim", "lpips", "mask_iou", "box_iou", "amodal_iou")
 class RealRecording:
     """Where a replayed recording's real frames lie."""
 
-    frames: Path  # ingest's frames.tar: undistorted, key = six-digit video frame index
+    frames: Path  # ingest's frames.tar, key = six-digit video frame index
     valid_mask: Path | None = None  # ingest's valid.png, 255 = usable
-    truth: Path | None = None  # the phantom's truth shard, same keys and camera
+    truth: Path | None = None  # the phantom's truth shard, same keys; its camera without distortion
+    camera: Path | None = None  # poses' <recording>.camera.json, which only a comparison with rendered frames needs
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,10 @@ def evaluate_replay(
     """Compare the frames of the `rendered` shards with the real ones and return the summary that is written.
 
     Each rendered frame's meta names what it imitates: `source`, with `recording` and `frame` (the video frame's index).
-    The real frame is reduced to the rendered size by area averaging. Per image: PSNR (dB), SSIM and LPIPS over the
-    valid pixels (see similarity.py), and where there is truth the IoU of visible masks, of the boxes round them and of
-    amodal masks, each the mean over the tool classes that either image shows. The true maps are reduced like the image;
-    a pixel belongs to a mask when more than half of its area does.
+    The real frame is undistorted, where it is not yet, and reduced to the rendered size by area averaging. Per image:
+    PSNR (dB), SSIM and LPIPS over the valid pixels (see similarity.py), and where there is truth the IoU of visible
+    masks, of the boxes round them and of amodal masks, each the mean over the tool classes that either image shows.
+    The true maps are reduced like the image; a pixel belongs to a mask when more than half of its area does.
 
     The summary holds mean and sample standard deviation over the images for each metric (null where not available) and
     the best and worst image by PSNR, whose overlays are written.
@@ -101,15 +103,19 @@ class _Source:
     """One real recording: reads its frames, mask and truth at the rendered size."""
 
     def __init__(self, name: str, recording: RealRecording):
-        self.name, self.recording = name, recording
+        self.name, self.recording, self.camera = name, recording, read_camera(recording.camera)
         self._valid: dict[tuple[int, int], np.ndarray | None] = {}
 
     def pairs(self, frames: Mapping[int, Frame]):
         """(index, real frame, truth frame or None) for each wanted index, in one pass over the files."""
-        truth = _frames_by_index(self.recording.truth, set(frames)) if self.recording.truth else iter(())
+        keys, maps = {f"{index:06d}" for index in frames}, ("class_map", "instance_map", "amodal_bits")
+        truth = iter(())
+        if self.recording.truth:
+            truth = ((int(frame.key), frame) for frame in read_shard(self.recording.truth, maps=maps, keys=keys))
         following = next(truth, None)
         missing = set(frames)
-        for index, real in _frames_by_index(self.recording.frames, set(frames)):
+        for real in read_recorded(self.recording.frames, self.camera, keys):
+            index = int(real.key)
             missing.discard(index)
             while following is not None and following[0] < index:
                 following = next(truth, None)
@@ -126,19 +132,9 @@ class _Source:
     def valid(self, height: int, width: int) -> np.ndarray | None:
         """bool [H, W] at the rendered size, None when every pixel is usable; a pixel is when all of it is."""
         if (height, width) not in self._valid:
-            mask = None
-            if self.recording.valid_mask is not None:
-                path = self.recording.valid_mask
-                full = decode_image(path.read_bytes(), str(path)).astype(np.float32) / 255
-                mask = resize_area(full, width, height) > 1 - 1e-4
-            self._valid[height, width] = None if mask is None or mask.all() else mask
+            path = self.recording.valid_mask
+            self._valid[height, width] = None if path is None else read_usable(path, self.camera, width, height)
         return self._valid[height, width]
-
-
-def _frames_by_index(shard: Path, wanted: set[int]):
-    keys = {f"{index:06d}" for index in wanted}
-    for frame in read_shard(shard, keys=keys, maps=("class_map", "instance_map", "amodal_bits")):
-        yield int(frame.key), frame
 
 
 def _imitated(frame: Frame, sources: Mapping[str, _Source], rendered: Sequence[str | Path]) -> tuple[str, int]:

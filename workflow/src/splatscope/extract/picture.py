@@ -9,7 +9,7 @@ import numpy as np
 
 from splatscope.compositing import composite
 from splatscope.images import resize_area, to_uint8
-from splatscope.shards import read_shard
+from splatscope.recorded_frames import read_recorded
 from splatscope.splats.gaussians import Gaussians
 
 if TYPE_CHECKING:
@@ -31,7 +31,10 @@ def before_and_after(
     camera = recording.camera
     camera = camera.scaled(WIDTH, round(camera.height * WIDTH / camera.width))
     chosen = np.unique(np.linspace(0, len(recording.keys), views, endpoint=False).astype(int))
-    recorded = _recorded_frames(frames_tar, {recording.keys[index] for index in chosen}, camera.width, camera.height)
+    recorded = {}
+    if frames_tar is not None:
+        for frame in read_recorded(frames_tar, recording.lens, {recording.keys[index] for index in chosen}):
+            recorded[frame.key] = resize_area(frame.rgb, camera.width, camera.height).astype(np.float32) / 255
     rows = []
     for index in chosen:
         pose = recording.world_from_camera[index]
@@ -41,12 +44,3 @@ def before_and_after(
         weight = 0.5 * alone.alpha[..., None]
         rows.append(np.hstack([before, alone.color, under * (1 - weight) + OVERLAY * weight]))
     return to_uint8(np.vstack(rows))
-
-
-def _recorded_frames(frames_tar, keys: set[str], width: int, height: int) -> dict[str, np.ndarray]:
-    if frames_tar is None:
-        return {}
-    return {
-        frame.key: resize_area(frame.rgb, width, height).astype(np.float32) / 255
-        for frame in read_shard(frames_tar, maps=(), keys=keys)
-    }

@@ -22,9 +22,10 @@ from splatscope.extract.filters import (
 from splatscope.extract.picture import before_and_after
 from splatscope.extract.placement import Shaft, find_shaft, robust_mean_pose, view_directions
 from splatscope.extract.voting import read_masks, vote, voting_views
-from splatscope.files import atomic_path, read_json, write_json
+from splatscope.files import atomic_path, write_json
 from splatscope.geometry import Camera, apply, invert, make_transform, poses_from_columns
 from splatscope.images import encode_png
+from splatscope.recorded_frames import read_camera
 from splatscope.splats.device import choose_device
 from splatscope.splats.gaussians import Gaussians, read_ply, write_ply
 
@@ -39,6 +40,7 @@ class ToolRecording:
     world_from_camera: np.ndarray  # [C, 4, 4]
     world_from_sensor: np.ndarray  # [S, 4, 4], the frames whose sensor pose is valid
     camera: Camera  # undistorted
+    lens: Camera  # the same with what distortion the stored frames still have
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,8 @@ def read_recording(tool: str, pose_table: str | Path, camera_json: str | Path) -
         sensors = poses_from_columns(table, name)
         sensors = sensors[np.isfinite(sensors).all((1, 2))]
     keys = [f"{frame:06d}" for frame in table["frame"].to_numpy()[usable]]
-    camera = Camera.from_dict(read_json(camera_json)["camera"]).undistorted()
-    return ToolRecording(keys, world_from_camera[usable], sensors, camera)
+    lens = read_camera(camera_json)
+    return ToolRecording(keys, world_from_camera[usable], sensors, lens.undistorted(), lens)
 
 
 def select_tool(
@@ -190,11 +192,10 @@ def select_tool(
 def _vote_share(tool, gaussians, recording, config) -> np.ndarray:
     """Share [N] of what each Gaussian contributes to the voting images that falls inside the masks; 0 if never seen."""
     source = config.masks[tool]
-    camera = recording.camera
-    camera = camera.scaled(VOTING_WIDTH, round(camera.height * VOTING_WIDTH / camera.width))
-    views = voting_views(
-        read_masks(source, tool), recording.keys, recording.world_from_camera, camera, config.vote_views, source
-    )
+    masks, poses = read_masks(source, tool), recording.world_from_camera
+    views = voting_views(masks, recording.keys, poses, recording.lens, VOTING_WIDTH, config.vote_views, source)
+    height, width = views[0][1].shape
+    camera = recording.camera.scaled(width, height)
     inside, total = vote(gaussians, camera, views)
     return np.where(total > 0.01, inside / np.maximum(total, 0.01), 0)
 

@@ -10,7 +10,7 @@ import torch
 
 from splatscope.errors import InputError
 from splatscope.geometry import Camera, invert
-from splatscope.images import decode_image
+from splatscope.images import decode_image, undistort
 from splatscope.shards import read_shard
 from splatscope.splats.gaussians import Gaussians
 from splatscope.splats.rasterizer import render
@@ -78,11 +78,15 @@ def voting_views(
     masks: dict[str, np.ndarray],
     keys: list[str],
     world_from_camera: np.ndarray,
-    camera: Camera,
+    lens: Camera,
+    width: int,
     limit: int,
     source: str | Path,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """At most `limit` pairs (camera_from_world, mask at the camera's size) of frames that have a pose and a mask."""
+    """At most `limit` pairs of camera_from_world and mask, undistorted and `width` wide, of frames that have both.
+
+    `lens` has the distortion of the frames that the masks were drawn on.
+    """
     usable = [index for index, key in enumerate(keys) if key in masks]
     if not usable:
         raise InputError(
@@ -97,6 +101,8 @@ def voting_views(
     views = []
     for index in chosen:
         mask = masks[keys[index]].astype(np.uint8)
-        resized = cv2.resize(mask, (camera.width, camera.height), interpolation=cv2.INTER_NEAREST)
+        mask = undistort(mask, lens.scaled(mask.shape[1], mask.shape[0]), nearest=True)
+        size = width, round(lens.height * width / lens.width)
+        resized = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
         views.append((invert(world_from_camera[index]), resized > 0))
     return views

@@ -13,10 +13,10 @@ import torch
 
 from splatscope.config.splat import SplatConfig
 from splatscope.errors import InputError
-from splatscope.files import read_json, write_bytes, write_json, write_table
-from splatscope.geometry import Camera, pose_difference, poses_from_columns
-from splatscope.images import decode_image, encode_png, resize_area, to_uint8, undistort, undistortion_valid
-from splatscope.shards import read_shard
+from splatscope.files import write_bytes, write_json, write_table
+from splatscope.geometry import pose_difference, poses_from_columns
+from splatscope.images import encode_png, resize_area, to_uint8
+from splatscope.recorded_frames import read_camera, read_recorded, read_usable
 from splatscope.splats.device import choose_device
 from splatscope.splats.gaussians import Gaussians, write_ply
 from splatscope.splats.initialise import PointCloud, TrainingView
@@ -131,54 +131,19 @@ def _cameras_moved(views, result: TrainingResult) -> dict[str, float]:
 
 def read_views(shard: Path, table_path: Path, camera_path: Path, mask_path: Path, max_width: int):
     """(name, TrainingView) for each frame of a recording that has a valid pose, undistorted and reduced."""
-    content = read_json(camera_path)
-    if not isinstance(content, dict) or not content.get("camera"):
-        raise InputError(
-            camera_path,
-            found="no camera",
-            expected="intrinsics from the calibration or from COLMAP",
-            remedy="give the recording a calibration, or let the poses stage run COLMAP",
-        )
-    camera = Camera.from_dict(content["camera"])
+    camera = read_camera(camera_path)
     table = pd.read_parquet(table_path)
     table = table[table["valid"].to_numpy(bool)]
-    poses = dict(zip(table["frame"].astype(int), poses_from_columns(table, "world_from_camera")))
+    found = zip(table["frame"].astype(int), poses_from_columns(table, "world_from_camera"))
+    poses = {f"{index:06d}": pose for index, pose in found if np.isfinite(pose).all()}
 
     width = min(max_width, camera.width)
     height = max(round(camera.height * width / camera.width), 1)
-    mask = _usable(mask_path, camera, width, height)
-    for frame in read_shard(shard, maps=()):
-        pose = poses.get(int(frame.key))
-        if pose is None or not np.isfinite(pose).all():
-            continue
-        if frame.rgb.shape[:2] != (camera.height, camera.width):
-            raise InputError(
-                shard,
-                f"frame {frame.key}",
-                found=f"{frame.rgb.shape[1]} x {frame.rgb.shape[0]} pixels",
-                expected=f"{camera.width} x {camera.height}, the size in {camera_path}",
-                remedy="use the calibration that was made at the video's size",
-            )
-        image = resize_area(undistort(frame.rgb, camera), width, height)
-        yield (
-            f"{Path(shard).parent.name}/{frame.key}",
-            TrainingView(image, mask, pose, camera.undistorted().scaled(width, height)),
-        )
-
-
-def _usable(mask_path: Path, camera: Camera, width: int, height: int) -> np.ndarray | None:
-    """bool [height, width]: pixels that lie wholly in the usable part of the image; None where all do."""
-    mask = decode_image(Path(mask_path).read_bytes(), str(mask_path))
-    if mask.shape != (camera.height, camera.width):
-        raise InputError(
-            mask_path,
-            found=f"a mask {list(mask.shape)}",
-            expected=f"[{camera.height}, {camera.width}], the size of the video",
-            remedy="make the static mask at the video's size",
-        )
-    usable = np.where((undistort(mask, camera) == 255) & undistortion_valid(camera), 255, 0).astype(np.uint8)
-    usable = resize_area(usable, width, height) == 255
-    return None if usable.all() else usable
+    mask = read_usable(mask_path, camera, width, height)
+    reduced = camera.undistorted().scaled(width, height)
+    for frame in read_recorded(shard, camera, poses.keys()):
+        image = resize_area(frame.rgb, width, height)
+        yield f"{Path(shard).parent.name}/{frame.key}", TrainingView(image, mask, poses[frame.key], reduced)
 
 
 def read_points(path: Path) -> PointCloud | None:

@@ -13,8 +13,8 @@ from splatscope.config.compose import ComposeConfig
 from splatscope.errors import InputError
 from splatscope.files import read_json
 from splatscope.geometry import Camera, poses_from_columns
+from splatscope.recorded_frames import read_camera, read_recorded
 from splatscope.recordings import Role
-from splatscope.shards import read_shard
 
 
 @dataclass(frozen=True)
@@ -24,17 +24,18 @@ class Recording:
     name: str
     role: Role
     camera: Camera  # undistorted, at the recording's size
+    lens: Camera  # the same with what distortion the stored frames still have
     frames: np.ndarray  # [C] number in the video
     world_from_camera: np.ndarray  # [C, 4, 4] mm
     world_from_sensor: dict[str, np.ndarray]  # by tool, [C, 4, 4] mm, NaN where it was not tracked
     frames_tar: Path
 
     def picture(self, row: int) -> np.ndarray | None:
-        """The recorded frame, uint8 [H, W, 3]; None where the file of frames is not there."""
+        """The recorded frame, undistorted, uint8 [H, W, 3]; None where the file of frames is not there."""
         if not self.frames_tar.is_file():
             return None
         key = f"{self.frames[row]:06d}"
-        return next((frame.rgb for frame in read_shard(self.frames_tar, maps=(), keys={key})), None)
+        return next((frame.rgb for frame in read_recorded(self.frames_tar, self.lens, {key})), None)
 
     def nearest(self, world_from_camera: np.ndarray) -> int:
         """The row whose camera stands nearest to a pose [4, 4]."""
@@ -96,7 +97,7 @@ def _pose_tables(folder: Path, names: list[str]) -> dict[str, Path]:
 
 def _read_recording(folder: Path, path: Path, tools: list[str]) -> Recording:
     name = path.stem
-    camera = Camera.from_dict(read_json(path.with_name(f"{name}.camera.json"))["camera"]).undistorted()
+    lens = read_camera(path.with_name(f"{name}.camera.json"))
     table = pd.read_parquet(path)
     poses = poses_from_columns(table, "world_from_camera")
     rows = table["valid"].to_numpy(bool) & np.isfinite(poses).all((1, 2))
@@ -108,7 +109,7 @@ def _read_recording(folder: Path, path: Path, tools: list[str]) -> Recording:
     ingested = folder / "ingest" / name
     role = _read_role(ingested / "ingest.json")
     frames = table["frame"].to_numpy(np.int64)[rows]
-    return Recording(name, role, camera, frames, poses[rows], sensors, ingested / "frames.tar")
+    return Recording(name, role, lens.undistorted(), lens, frames, poses[rows], sensors, ingested / "frames.tar")
 
 
 def _read_role(path: Path) -> Role:
