@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +20,7 @@ from splatscope.files import read_json
 from splatscope.images import decode_image, resize_area
 from splatscope.report.browser import browser
 from splatscope.report.outlines import GRID, mask_polygons, pack_polygons
+from splatscope.report.overview import headline
 from splatscope.report.sheets import COLUMNS, PER_SHEET, Sheets, depth_picture, fitting_width
 from splatscope.report.splat_cloud import first_view, most_visible, quantise, splat_clouds
 from splatscope.report.stage_costs import STAGE_OF_RULE, stage_costs
@@ -219,3 +221,10 @@ def test_every_measured_rule_has_a_stage(repository):
             if re.search(r"^    benchmark:", rule, flags=re.M):
                 measured.add(rule.split(":")[0])
     assert measured == set(STAGE_OF_RULE)
+
+
+def test_the_headline_has_no_tile_without_a_figure():
+    figures = defaultdict(lambda: None, {"dataset.frames": 30, "splat.site.heldout_psnr": 31.25, "run.wall_s": 9.0})
+    assert [tile["label"] for tile in headline(figures)] == ["Annotated images", "Time", "Site splat"]
+    everything = defaultdict(lambda: 1.0)
+    assert len(headline(everything)) == 8 and headline(everything)[-1]["label"] == "Time"

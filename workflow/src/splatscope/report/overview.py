@@ -13,7 +13,7 @@ from splatscope import __version__
 from splatscope.files import read_json
 from splatscope.report.inputs import ReportInputs
 from splatscope.report.reading import REASONS, extract_counts, percent
-from splatscope.report.text import duration, number
+from splatscope.report.text import MISSING, duration, number
 from splatscope.summary import KEYS
 
 PACKAGES = (
@@ -29,7 +29,7 @@ PACKAGES = (
 
 
 def headline(figures: Mapping) -> list[dict]:
-    """The figures at the top: label, value, and what it is measured against."""
+    """The figures at the top: label, value, and what it is measured against; those that this run has, at most eight."""
     tiles = [
         ("Annotated images", number(figures["dataset.frames"]), f"{number(figures['dataset.annotations'])} instances"),
         (
@@ -55,8 +55,10 @@ def headline(figures: Mapping) -> list[dict]:
             "by structure from motion",
         ),
         ("Time", duration(figures["run.wall_s"]), "while at least one job ran"),
+        ("Site splat", number(figures.get("splat.site.heldout_psnr"), 1, "dB"), "PSNR of views kept from training"),
     ]
-    return [{"label": label, "value": value, "note": note} for label, value, note in tiles]
+    known = [tile for tile in tiles if tile[1] != MISSING]
+    return [{"label": label, "value": value, "note": note} for label, value, note in known[:8]]
 
 
 def flow(inputs: ReportInputs, figures: Mapping, costs: Sequence[Mapping]) -> list[dict]:
