@@ -4,7 +4,7 @@ INSTALLED := .venv/installed
 CLUSTER := .venv/cluster
 EXPORTS := .venv/exports
 
-.PHONY: setup demo test test-slow test-cluster test-exports chaos chaos-smoke fuzz lint chromium bench-report config lock envs paper paper-smoke real bench-splat bench-splat-cuda bench-sim sheet-sim train-mini apt clean
+.PHONY: setup demo test test-slow test-cluster test-cluster-smoke slurm test-exports chaos chaos-smoke fuzz lint chromium bench-report config lock envs paper paper-smoke real bench-splat bench-splat-cuda bench-sim sheet-sim train-mini apt clean
 
 setup: $(INSTALLED)
 
@@ -50,10 +50,16 @@ test-slow: setup
 
 # The workflow on three Slurm nodes of this machine, one of which is lost, on S3, and with a shared cache. As root.
 # The plugins lie apart, because the one for Slurm makes every start of Snakemake wait where no Slurm answers.
-test-cluster: setup $(CLUSTER)/installed
+test-cluster: setup $(CLUSTER)/installed slurm
+	. $(BIN)/activate && PYTHONPATH=$(CURDIR)/$(CLUSTER) pytest -m cluster tests/cluster
+
+# The lost node alone.
+test-cluster-smoke: setup $(CLUSTER)/installed slurm
+	. $(BIN)/activate && PYTHONPATH=$(CURDIR)/$(CLUSTER) pytest -m cluster tests/cluster/test_slurm.py -k lost_node
+
+slurm:
 	which slurmd slurmctld munged sbatch >/dev/null || \
 	  (apt-get update && apt-get install -y --no-install-recommends $$(cat envs/apt-cluster.txt))
-	. $(BIN)/activate && PYTHONPATH=$(CURDIR)/$(CLUSTER) pytest -m cluster tests/cluster
 
 $(CLUSTER)/installed: envs/cluster.txt | setup
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --target $(CLUSTER) --compile-bytecode --no-deps --require-hashes -r $<

@@ -158,8 +158,29 @@ def _reconstruct(pycolmap, job: dict, database: Path):
     if len(sizes) > 1:
         print(f"COLMAP made {len(sizes)} separate models of {list(sizes.values())} images", flush=True)
     model = models[max(sizes, key=lambda index: (sizes[index], -index))]
+    _adjust(pycolmap, model, job, database)
     _localise(pycolmap, model, job, database)
     return model
+
+
+def _adjust(pycolmap, model, job: dict, database: Path) -> None:
+    """Adjust, complete, merge and filter the whole model until it stays as it is: the mapper's few short adjustments
+    can leave it bent where none of its points is an outlier."""
+    options = pycolmap.IncrementalPipelineOptions(num_threads=1, random_seed=job["seed"])
+    options.ba_refine_focal_length = options.ba_refine_extra_params = job["refine_intrinsics"]
+    names = {model.image(index).name for index in model.reg_image_ids()}
+    with pycolmap.Database.open(database) as opened:
+        cache = pycolmap.DatabaseCache.create(opened, pycolmap.DatabaseCacheOptions(image_names=names))
+    mapper = pycolmap.IncrementalMapper(cache)
+    mapper.begin_reconstruction(model)
+    mapper.iterative_global_refinement(
+        options.ba_global_max_refinements,
+        options.ba_global_max_refinement_change,
+        options.get_mapper(),
+        options.get_global_bundle_adjustment(),
+        options.get_triangulation(),
+    )
+    mapper.end_reconstruction(discard=False)
 
 
 def _localise(pycolmap, model, job: dict, database: Path) -> None:
