@@ -38,7 +38,7 @@ def main() -> None:
     rates = measure_costs(workflow, work, arguments.folder, starts, trusting=True)
     known = load_costs(arguments.output) if arguments.output.exists() else Costs({}, "", {})
     kept = {rule: cost for rule, cost in known.rules.items() if rule not in rates}
-    machine = _machine() + (f", some rules on {known.machine.split(', some')[0]}" if kept else "")
+    machine = _machine() + (f", some rules on {known.machine.rpartition('some rules on ')[2]}" if kept else "")
     write_json(arguments.output, costs_document(Costs(kept | rates, machine, {**known.episode_s, **episode_s})))
 
 
