@@ -21,9 +21,10 @@ from splatscope.evaluate import box_iou, evaluate_replay, evaluate_truth, mask_i
 from splatscope.evaluate.overlap import mask_box
 from splatscope.evaluate.similarity import Backbone, load_lpips, psnr, ssim
 from splatscope.evaluate.tool_fit import fit_tool_to_mesh
-from splatscope.geometry import Camera, apply, make_transform
+from splatscope.geometry import Camera, apply, make_transform, pose_columns, poses_from_columns
 from splatscope.images import decode_image, to_float
 from splatscope.shards import read_shard, write_shard
+from splatscope.summary import SummaryInputs, write_summary
 
 RNG = np.random.default_rng(0)
 
@@ -265,6 +266,39 @@ def test_truth_errors_are_those_that_were_put_in(tmp_path):
     assert tool["translation_error_mm"] < 0.1 and tool["rotation_error_deg"] < 0.5
     assert tool["tip_displacement_mm"] < 0.3
     assert json.loads((tmp_path / "truth.json").read_text()) == report
+
+
+def test_what_the_poses_alone_misplace_is_exact(tmp_path):
+    """The cameras of the tool's recording are turned by 2 degrees about the tip and shifted by 0.3 mm in the world."""
+    estimated, truth = fake.write_truth(tmp_path)
+    sensor_from_tool = np.array(json.loads(truth.truth_json.read_text())["tool_sensor_from_tool"]["needle_driver"])
+    true_sensor = make_transform(Rotation.from_euler("z", 30, degrees=True).as_matrix(), [5.0, -8, 40])
+    extract = estimated.extract_jsons["needle_driver"]
+    content = json.loads(extract.read_text()) | {"world_from_sensor": true_sensor.tolist()}
+    extract.write_text(json.dumps(content))
+    tip = apply(true_sensor, np.array(content["tip_mm"])[None])[0]
+    turn = Rotation.from_euler("x", 2, degrees=True).as_matrix()
+    wrong = make_transform(turn, tip - turn @ tip + [0.3, 0, 0])
+    found = pd.read_parquet(truth.pose_tables["scene"])
+    cameras = poses_from_columns(found, "world_from_camera")
+    tools = np.broadcast_to(true_sensor @ sensor_from_tool, cameras.shape)
+    columns = {"frame": found["frame"], **pose_columns("world_from_needle_driver", tools)}
+    true_table, table = tmp_path / "true.parquet", tmp_path / "found.parquet"
+    pd.DataFrame(columns | pose_columns("world_from_camera", cameras)).to_parquet(true_table)
+    rows = {"frame": found["frame"], "valid": True, **pose_columns("world_from_camera", wrong @ cameras)}
+    pd.DataFrame(rows).to_parquet(table)
+    report = evaluate_truth(
+        replace(estimated, pose_tables={"needle_driver": table}),
+        replace(truth, pose_tables={"needle_driver": true_table}),
+        EvaluateConfig(),
+        tmp_path / "truth.json",
+    )
+    placement = report["tools"]["needle_driver"]["placement"]
+    assert placement["frames"] == len(found)
+    assert placement["rotation_error_deg"] == pytest.approx(2, abs=1e-4)
+    assert placement["tip_displacement_mm"] == pytest.approx(0.3, abs=1e-4)
+    figures = write_summary(SummaryInputs(truth=tmp_path / "truth.json"), tmp_path / "summary.json")
+    assert figures["poses.tool.placement_tip_mm"] == placement["tip_displacement_mm"]
 
 
 def test_truth_without_hand_eye_or_metric_scale(tmp_path):

@@ -55,6 +55,12 @@ KEYS = (
     Key("poses.tool.translation_error_mm", "mm", "tool splat against true tool mesh, best rigid fit: at its centroid"),
     Key("poses.tool.rotation_error_deg", "degree", "the same: angle"),
     Key(
+        "poses.tool.placement_tip_mm",
+        "mm",
+        "what the poses alone misplace: the true tip in the estimated sensor's frame",
+    ),
+    Key("poses.tool.placement_rotation_deg", "degree", "the same: angle"),
+    Key(
         "poses.clock_offset_error_ms",
         "ms",
         "largest absolute error of the recordings' clock offsets, as ingest has them",
@@ -188,6 +194,9 @@ def _truth_figures(truth: Mapping[str, Any]) -> dict[str, float | None]:
     tools = truth["tools"].values()
     for name in ("translation_error_mm", "rotation_error_deg"):
         figures[f"poses.tool.{name}"] = max((tool[name] for tool in tools if tool[name] is not None), default=None)
+    placed = [tool["placement"] for tool in tools if tool["placement"]]
+    for key, name in (("tip_mm", "tip_displacement_mm"), ("rotation_deg", "rotation_error_deg")):
+        figures[f"poses.tool.placement_{key}"] = max((one[name] for one in placed), default=None)
     ate = [camera["ate_mm"] for camera in truth["cameras"].values() if camera["ate_mm"] is not None]
     figures["poses.camera.ate_mm"] = max(ate, default=None)
     return figures

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import trimesh
+from scipy.spatial.transform import Rotation
 
 from splatscope.config.evaluate import EvaluateConfig
 from splatscope.evaluate.tool_fit import fit_tool_to_mesh
 from splatscope.files import read_json, write_json
 from splatscope.geometry import (
     fit_similarity,
+    invert,
     make_transform,
     pose_difference,
     poses_from_columns,
@@ -57,7 +59,9 @@ def evaluate_truth(
     - tools: the best rigid fit of the extracted splat to the true mesh, both in the tool sensor's frame (tool_fit.py).
       The error is what this fit has to correct: its rotation angle, and how far it moves the centroid of the fitted
       Gaussians. The centroid lies where the tool was seen, near its working end; at the sensor's origin, far away, a
-      rotation error would count twice. The displacement of the tip is stated beside it.
+      rotation error would count twice. The displacement of the tip is stated beside it, and what the poses alone
+      misplace ("placement", exact: no fit, whatever the splat's shape): where the true tool comes to lie in the
+      estimated sensor's frame when it is carried there by the cameras of its own recording.
     """
     known = read_json(truth.truth_json)
     poses = read_json(estimated.poses_json)
@@ -72,6 +76,7 @@ def evaluate_truth(
         },
         "tools": {
             name: _tool_error(name, path, estimated.extract_jsons.get(name), truth, known, config, seed)
+            | {"placement": _placement(name, estimated, truth, known) if metric else None}
             for name, path in sorted(estimated.tool_splats.items())
             if name in truth.tool_meshes
         },
@@ -105,12 +110,7 @@ def _clock(estimated: EstimatedFiles, poses: dict, known: dict) -> dict:
 
 
 def _camera_errors(path: Path, truth_path: Path, metric: bool) -> dict:
-    table, true_table = pd.read_parquet(path), pd.read_parquet(truth_path).set_index("frame")
-    table = table[table["valid"].to_numpy(bool) & table["frame"].isin(true_table.index).to_numpy()]
-    estimated = poses_from_columns(table, "world_from_camera")
-    true = poses_from_columns(true_table.loc[table["frame"]], "world_from_camera")
-    finite = np.isfinite(estimated).all((1, 2)) & np.isfinite(true).all((1, 2))
-    estimated, true = estimated[finite], true[finite]
+    estimated, true, _ = _matched(path, truth_path)
     if len(estimated) < 3:
         return {"frames": len(estimated), "ate_mm": None, "rotation_error_deg": None, "aligned": not metric}
     if not metric:
@@ -124,6 +124,37 @@ def _camera_errors(path: Path, truth_path: Path, metric: bool) -> dict:
         "ate_mm": _rounded(np.sqrt(np.mean(distance**2))),
         "rotation_error_deg": _rounded(angle.mean()),
         "aligned": not metric,
+    }
+
+
+def _matched(path: Path, truth_path: Path) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
+    """world_from_camera [C, 4, 4] as estimated and as it was in the valid frames, and their rows of the truth."""
+    table, true_table = pd.read_parquet(path), pd.read_parquet(truth_path).set_index("frame")
+    table = table[table["valid"].to_numpy(bool) & table["frame"].isin(true_table.index).to_numpy()]
+    true_table = true_table.loc[table["frame"]]
+    estimated, true = (poses_from_columns(rows, "world_from_camera") for rows in (table, true_table))
+    finite = np.isfinite(estimated).all((1, 2)) & np.isfinite(true).all((1, 2))
+    return estimated[finite], true[finite], true_table[finite]
+
+
+def _placement(name: str, estimated: EstimatedFiles, truth: TruthFiles, known: dict) -> dict | None:
+    """Over the frames of the tool's own recording: the angle of the mean rotation, and the mean way of the tip."""
+    files = [files.get(name) for files in (estimated.pose_tables, truth.pose_tables, estimated.extract_jsons)]
+    if None in files:
+        return None
+    cameras, true_cameras, rows = _matched(*files[:2])
+    extracted = read_json(files[2])
+    if not len(rows) or extracted.get("tip_mm") is None or f"world_from_{name}_qw" not in rows:
+        return None
+    sensor_from_tool = np.array(known["tool_sensor_from_tool"][name], np.float64)
+    true_sensors = poses_from_columns(rows, f"world_from_{name}") @ invert(sensor_from_tool)
+    wrong = invert(np.array(extracted["world_from_sensor"])) @ cameras @ invert(true_cameras) @ true_sensors
+    tip = np.array(extracted["tip_mm"], np.float64)
+    turned = Rotation.from_matrix(wrong[:, :3, :3]).mean().magnitude()
+    return {
+        "frames": len(wrong),
+        "rotation_error_deg": _rounded(np.degrees(turned)),
+        "tip_displacement_mm": _rounded(np.linalg.norm(wrong[:, :3, :3] @ tip + wrong[:, :3, 3] - tip, axis=1).mean()),
     }
 
 
