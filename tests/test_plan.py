@@ -8,7 +8,7 @@ import pytest
 from splatscope.config.model import Config
 from splatscope.errors import InputError
 from splatscope.plan.costs import Cost, Costs, costs_document, load_costs, measure_costs, measured_seconds
-from splatscope.plan.estimate import estimate, rows
+from splatscope.plan.estimate import COLUMNS, estimate, rows
 from splatscope.plan.jobs import Job, Workflow
 from splatscope.plan.schedule import makespan
 from splatscope.plan.work import Work
@@ -71,7 +71,9 @@ def test_costs_are_measured_on_finished_jobs(tmp_path, repository):
     assert plan.hours * 3600 == pytest.approx(12.0)
     assert plan.rules[0].frames == 256 and plan.rules[0].measured_on == 2
     shown = rows(plan)
-    assert shown[0][:2] == ("render_shard", 2) and shown[0][-1] == "2 jobs" and shown[-1][2] == "24 s"
+    assert shown[0][:2] == ("render_shard", 2) and shown[0][-1] == 2 and shown[-1][2] == "24 s"
+    assert all(len(row) == len(COLUMNS) for row in shown)
+    assert shown[0][COLUMNS.index("disk/1k")] == "0 MB"  # 2,000 bytes for 256 frames
 
 
 def test_a_rule_that_nobody_measured_is_said_to_be_a_guess(repository):

@@ -6,7 +6,7 @@ from motion: the frames are stored as filmed, and the camera file of `poses` has
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,14 +35,12 @@ def read_camera(camera_json: str | Path) -> Camera:
     return Camera.from_dict(content["camera"])
 
 
-def read_recorded(
-    frames_tar: str | Path, camera: Camera, keys: Set[str] | None = None, maps: Sequence[str] = ()
-) -> Iterator[Frame]:
-    """The frames of ingest's frames.tar (those of `keys`, or all) as `camera.undistorted()` would have taken them.
+def read_recorded(frames_tar: str | Path, camera: Camera, keys: Set[str] | None = None) -> Iterator[Frame]:
+    """The pictures of ingest's frames.tar (those of `keys`, or all) as `camera.undistorted()` would have taken them.
 
     Raises InputError for frames of another size than the camera's.
     """
-    for frame in read_shard(frames_tar, maps=maps, keys=keys):
+    for frame in read_shard(frames_tar, maps=(), keys=keys):
         if frame.rgb.shape[:2] != (camera.height, camera.width):
             raise InputError(
                 frames_tar,
@@ -51,7 +49,7 @@ def read_recorded(
                 expected=f"{camera.width} x {camera.height}, the size of the recording's camera",
                 remedy="use the calibration that was made at the video's size",
             )
-        yield replace(frame, rgb=undistort(frame.rgb, camera))
+        yield replace(frame, rgb=undistort(frame.rgb, camera), stored={})
 
 
 def read_usable(valid_png: str | Path, camera: Camera, width: int, height: int) -> np.ndarray | None:

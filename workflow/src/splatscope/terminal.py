@@ -46,9 +46,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title:
     for row in rows:
         table.add_row(*(Text(printable(row[index])) for index in shown))
     if terminal:
-        least = 2 + sum(column.min_width + 2 for column in table.columns)
-        console.width = max(console.width, least)  # lines that the terminal folds rather than lines cut off
-        console.print(table)
+        console.print(table, crop=False)  # lines that the terminal folds rather than lines cut off
         return
     with console.capture() as captured:
         console.print(table)

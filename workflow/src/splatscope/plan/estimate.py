@@ -87,17 +87,21 @@ def _of_rule(rule: str, jobs: Sequence[Job], work: Work, costs: Mapping[str, Cos
     )
 
 
-COLUMNS = ("rule", "jobs", "CPU time", "GPU time", "disk", "memory", "frames", "CPU/1000", "basis")
+COLUMNS = ("rule", "jobs", "CPU time", "GPU time", "disk", "memory", "frames", "CPU/1k", "disk/1k", "basis")
 
 
 def rows(plan: Estimate) -> list[tuple]:
-    """The estimate for people: a row of `COLUMNS` for each rule, and one of what it takes together. Memory is a job's,
-    the processor time at the end is for 1,000 frames, and the basis are jobs that were measured."""
+    """The estimate for people: a row of `COLUMNS` for each rule, and one of what it takes together.
+
+    Memory is a job's; processor time and disk are also given for 1,000 frames; the basis is how many jobs were measured.
+    """
     made = []
     for rule in plan.rules:
         gpu = "?" if rule.gpu_s is None else spent(rule.gpu_s) if rule.gpu_s else None
-        thousand = spent(1000 * rule.cpu_s / rule.frames) if rule.frames else None
-        basis = f"{rule.measured_on} jobs" if rule.measured_on else "guess"
+        thousand = [None, None]
+        if rule.frames:
+            thousand = [spent(1000 * rule.cpu_s / rule.frames), size(1000 * rule.size_bytes / rule.frames)]
+        basis = rule.measured_on or "guess"
         sizes = size(rule.size_bytes), size(1e6 * rule.memory_mb)
-        made.append((rule.rule, rule.jobs, spent(rule.cpu_s), gpu, *sizes, rule.frames or None, thousand, basis))
-    return [*made, ("together", plan.jobs, spent(plan.cpu_s), None, size(plan.size_bytes), None, None, None, None)]
+        made.append((rule.rule, rule.jobs, spent(rule.cpu_s), gpu, *sizes, rule.frames or None, *thousand, basis))
+    return [*made, ("together", plan.jobs, spent(plan.cpu_s), None, size(plan.size_bytes), *[None] * 5)]
