@@ -93,7 +93,7 @@ COLUMNS = ("rule", "jobs", "CPU time", "GPU time", "disk", "memory", "frames", "
 def rows(plan: Estimate) -> list[tuple]:
     """The estimate for people: a row of `COLUMNS` for each rule, and one of what it takes together.
 
-    Memory is a job's; processor time and disk are also given for 1,000 frames; the basis is the number of jobs measured.
+    Memory is a job's; processor time and disk are also given for 1,000 frames; the basis: how many were measured.
     """
     made = []
     for rule in plan.rules:
